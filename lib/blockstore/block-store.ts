@@ -1,0 +1,165 @@
+// The block store: all arenas of a store. Packs go into the current arena; when that reaches its
+// capacity it is sealed and the next one begins. Arenas are opened on demand, the least recently
+// used closed, so open files and maps stay bounded however large the store grows.
+
+import { existsSync, mkdirSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { assert } from '../assert.ts';
+import { CorruptionError } from '../errors.ts';
+import type { Logger } from '../log.ts';
+import { syncFolder } from '../sync-folder.ts';
+import { arenaFileDefect } from './arena-file.ts';
+import { Arena, arenaHostBytes, removeArenaFiles } from './arena.ts';
+
+/** Bound on open LMDB environments; each is one descriptor and one map. */
+const OPEN_ARENAS_MAX = 64;
+
+export interface BlockStoreOptions {
+  /** Size at which an arena is sealed, bytes. */
+  readonly arenaBytesMax: number;
+  readonly log: Logger;
+}
+
+export class BlockStore {
+  readonly #folder: string;
+  readonly #options: BlockStoreOptions;
+  /** In order of use: the first is the least recently used. */
+  readonly #open = new Map<number, Arena>();
+  /** Where packs go, and the pages they fill. */
+  #current: { arena: Arena; bytes: number } | undefined;
+  #onSeal: (arena: number) => number = () => {
+    throw new Error('assertion failed: no arena allocator');
+  };
+
+  constructor(folder: string, options: BlockStoreOptions) {
+    this.#folder = folder;
+    this.#options = options;
+    mkdirSync(folder, { recursive: true });
+  }
+
+  /**
+   * @param allocate called when the current arena (its id, or 0 for none) is full; records it as
+   *   sealed and returns the id of the next one
+   */
+  onArenaFull(allocate: (sealed: number) => number): void {
+    this.#onSeal = allocate;
+  }
+
+  /** Ids of the arena files on disk, ascending. */
+  arenaIds(): number[] {
+    const ids: number[] = [];
+    for (const name of readdirSync(this.#folder)) {
+      const match = /^a(\d{6,})\.mdb$/.exec(name);
+      if (match?.[1] !== undefined) ids.push(Number(match[1]));
+    }
+    return ids.sort((left, right) => left - right);
+  }
+
+  path(arenaId: number): string {
+    return join(this.#folder, `a${String(arenaId).padStart(6, '0')}.mdb`);
+  }
+
+  /** Continues (after a mount) with an arena that is not sealed yet. */
+  resume(arenaId: number): void {
+    const arena = this.arena(arenaId);
+    this.#current = { arena, bytes: arena.hostBytes() };
+  }
+
+  /** Id of the arena that the next pack goes to, if one was begun. */
+  get currentArena(): number | undefined {
+    return this.#current?.arena.id;
+  }
+
+  /** Seals the current arena whatever it holds, so that gc may evacuate it. */
+  seal(): void {
+    this.#current = undefined;
+  }
+
+  /** Stores a pack. `bytes` must stay unchanged until `durable` settles. */
+  put(packId: number, bytes: Buffer): { arena: number; durable: Promise<void> } {
+    const current = this.#currentFor(bytes.length);
+    current.bytes += pageBytes(bytes.length);
+    return { arena: current.arena.id, durable: current.arena.put(packId, bytes) };
+  }
+
+  #currentFor(packBytes: number): { arena: Arena; bytes: number } {
+    const current = this.#current;
+    const isFull = current !== undefined && current.bytes + packBytes > this.#options.arenaBytesMax;
+    if (current !== undefined && !isFull) return current;
+    const id = this.#onSeal(current?.arena.id ?? 0);
+    this.#current = { arena: this.#create(id), bytes: 0 };
+    this.#options.log.debug({ arena: id }, 'arena begun');
+    return this.#current;
+  }
+
+  #create(arenaId: number): Arena {
+    const path = this.path(arenaId);
+    assert(!existsSync(path), `arena ${arenaId} is new`);
+    const arena = new Arena(arenaId, path, this.#options.arenaBytesMax);
+    syncFolder(this.#folder); // the file's name must be as durable as the packs in it
+    this.#closeLeastRecentlyUsed();
+    this.#open.set(arenaId, arena);
+    return arena;
+  }
+
+  /** Bytes of a pack, valid until the next read of any arena. @throws CorruptionError */
+  read(arenaId: number, packId: number): Buffer {
+    return this.arena(arenaId).get(packId);
+  }
+
+  /**
+   * Opens an existing arena, or finds it open. @throws CorruptionError  missing or cut short. Do not
+   * keep the result across turns of the event loop.
+   */
+  arena(arenaId: number): Arena {
+    let arena = this.#open.get(arenaId);
+    if (arena === undefined) {
+      const defect = arenaFileDefect(this.path(arenaId));
+      if (defect !== undefined) throw new CorruptionError(`arena ${arenaId}: ${defect}`);
+      arena = new Arena(arenaId, this.path(arenaId), this.#options.arenaBytesMax);
+      this.#closeLeastRecentlyUsed();
+    } else {
+      this.#open.delete(arenaId);
+    }
+    this.#open.set(arenaId, arena);
+    return arena;
+  }
+
+  #closeLeastRecentlyUsed(): void {
+    if (this.#open.size < OPEN_ARENAS_MAX) return;
+    for (const [id, arena] of this.#open) {
+      if (id === this.#current?.arena.id) continue;
+      this.#open.delete(id);
+      arena.close().catch((error: unknown) => {
+        this.#options.log.error({ err: error, arena: id }, 'closing an arena failed');
+      });
+      return;
+    }
+  }
+
+  /** Unlinks an arena. Only after a durable metastore names nothing in it (I2). */
+  async remove(arenaId: number): Promise<void> {
+    assert(arenaId !== this.#current?.arena.id, 'the current arena must be sealed before removal');
+    const arena = this.#open.get(arenaId);
+    this.#open.delete(arenaId);
+    await arena?.close();
+    removeArenaFiles(this.path(arenaId));
+  }
+
+  /** Space on the host of one arena, bytes. */
+  arenaBytes(arenaId: number): number {
+    return arenaHostBytes(this.path(arenaId));
+  }
+
+  async close(): Promise<void> {
+    this.#current = undefined;
+    const arenas = [...this.#open.values()];
+    this.#open.clear();
+    await Promise.all(arenas.map(async (arena) => arena.close()));
+  }
+}
+
+/** Space a value of `bytes` takes in LMDB: a 16-byte page header, rounded up to 4 KiB pages. */
+function pageBytes(bytes: number): number {
+  return Math.ceil((bytes + 16) / 4096) * 4096;
+}

@@ -1,0 +1,79 @@
+// How a command reaches a store: through the daemon that serves it, or by opening it itself.
+
+import { ControlClient } from '../control/client.ts';
+import { ExitCode, UserError } from '../errors.ts';
+import { silentLog } from '../log.ts';
+import { SlabPool } from '../slab-pool.ts';
+import type {
+  FsckProgress,
+  FsckReport,
+  GcPlan,
+  GcProgress,
+  GcReport,
+  StoreStatistics,
+} from '../store/contract.ts';
+import { openStore } from '../store/store.ts';
+import { findOwner, lockedBy } from './owner.ts';
+import { findPlace } from './place.ts';
+
+/** What maintenance commands ask of a store, mounted or not. */
+export interface StoreAccess extends AsyncDisposable {
+  readonly storePath: string;
+  /** Process of the daemon that answers; undefined when this process has the store open. */
+  readonly daemonPid: number | undefined;
+  statistics(): Promise<StoreStatistics>;
+  planGc(threshold: number | undefined): Promise<GcPlan>;
+  gc(threshold: number | undefined, onProgress: (progress: GcProgress) => void): Promise<GcReport>;
+  fsck(level: 'quick' | 'full', onProgress: (progress: FsckProgress) => void): Promise<FsckReport>;
+}
+
+/**
+ * @param path STORE or DIR as the user gave it
+ * @throws UserError NO_STORE, LOCKED (another command has it open), and what opening a store throws
+ */
+export async function reachStore(path: string): Promise<StoreAccess> {
+  const { storePath } = findPlace(path);
+  const owner = findOwner(storePath);
+  if (owner === undefined) return openAlone(storePath);
+  try {
+    const client = await ControlClient.connect(storePath);
+    return askDaemon(storePath, client, owner.pid);
+  } catch (cause) {
+    if (cause instanceof UserError && cause.exitCode === ExitCode.NO_PERMISSION) throw cause;
+    throw lockedBy(storePath, owner);
+  }
+}
+
+async function openAlone(storePath: string): Promise<StoreAccess> {
+  const store = await openStore(storePath, {
+    create: false,
+    pool: new SlabPool(2),
+    log: silentLog(),
+    background: false,
+  });
+  return {
+    storePath,
+    daemonPid: undefined,
+    statistics: async () => store.statistics(),
+    planGc: async (threshold) => store.planGc(threshold),
+    gc: (threshold, onProgress) => store.gc({ ...thresholdOf(threshold), onProgress }),
+    fsck: (level, onProgress) => store.fsck({ level, onProgress }),
+    [Symbol.asyncDispose]: () => store.close(),
+  };
+}
+
+function askDaemon(storePath: string, client: ControlClient, pid: number): StoreAccess {
+  return {
+    storePath,
+    daemonPid: pid,
+    statistics: () => client.request('stats', {}),
+    planGc: (threshold) => client.request('gcPlan', thresholdOf(threshold)),
+    gc: (threshold, onProgress) => client.request('gc', thresholdOf(threshold), onProgress),
+    fsck: (level, onProgress) => client.request('fsck', { level }, onProgress),
+    [Symbol.asyncDispose]: async () => client[Symbol.dispose](),
+  };
+}
+
+function thresholdOf(threshold: number | undefined): { threshold?: number } {
+  return threshold === undefined ? {} : { threshold };
+}

@@ -1,0 +1,133 @@
+// The process that serves a mount: opens the store, answers the kernel and the control socket, and
+// makes everything durable when the mount ends. In front with `mount -f`, else behind `launch.ts`.
+//
+// It never touches its own mount point with a synchronous call: it would wait for itself.
+// Order at the end: unmounted -> store closed (final commit) -> `umount` told -> exit.
+
+import { ControlServer } from '../control/server.ts';
+import { describeError, ExitCode, type ExitCodeNumber } from '../errors.ts';
+import { parseMountOptions } from '../kernel/mount-options.ts';
+import { serveMount, type ServedMount } from '../kernel/mount-session.ts';
+import { createLog, type Logger } from '../log.ts';
+import { native } from '../native.ts';
+import { SlabPool } from '../slab-pool.ts';
+import type { Store } from '../store/contract.ts';
+import { openStore } from '../store/store.ts';
+import type { MountOptions } from './mount-options.ts';
+import { stopOnSignals } from './signals.ts';
+import { readVersion } from './version.ts';
+
+/** Slabs of 1 MiB: what may be received and not yet chunked (DESIGN section 4). */
+const SLABS_MAX = 32;
+
+/** What the one who waits for the mount is told when it answers. */
+export interface Mounted {
+  readonly created: boolean;
+  readonly pid: number;
+  readonly chunkBytesMean: number;
+  readonly compression: string;
+}
+
+/**
+ * Serves until the mount is gone.
+ * @param onMounted called once, when the kernel's handshake is done
+ * @returns the exit code: FAILED when the final commit failed
+ * @throws UserError when the store cannot be opened or the mount is refused
+ */
+export async function serve(
+  options: MountOptions,
+  onMounted: (mounted: Mounted) => void,
+): Promise<ExitCodeNumber> {
+  process.chdir('/');
+  // What this process creates (store, log, socket) is for its owner alone. The modes of files in
+  // the mount are not affected: the kernel has applied the callers' umask.
+  process.umask(0o077);
+  const log = createLog(options.logPath);
+  const pool = new SlabPool(SLABS_MAX);
+  const store = await openStore(options.storePath, {
+    create: true,
+    compression: options.compression,
+    chunkBytes: options.chunkBytes,
+    pool,
+    log,
+    background: true,
+    mountpoint: options.mountpoint,
+  });
+  let control: ControlServer | undefined;
+  try {
+    const mount = await mountStore(store, pool, options, log);
+    surviveBugs(log);
+    control = await listen(store, options, log);
+    onMounted(describeMounted(store));
+    await mount.closed;
+    log.info('final commit');
+  } catch (error) {
+    await closeStore(store, control, log);
+    throw error;
+  }
+  return closeStore(store, control, log);
+}
+
+/** @returns when the mount answers */
+async function mountStore(
+  store: Store,
+  pool: SlabPool,
+  options: MountOptions,
+  log: Logger,
+): Promise<ServedMount> {
+  const mount = serveMount({
+    native,
+    filesystem: store.filesystem,
+    pool,
+    target: options.mountpoint,
+    source: store.path,
+    options: parseMountOptions([options.options]),
+    log,
+  });
+  stopOnSignals(mount, log);
+  await mount.ready;
+  return mount;
+}
+
+/** @returns undefined, with a warning, where the store's file system has no sockets */
+async function listen(
+  store: Store,
+  { mountpoint }: MountOptions,
+  log: Logger,
+): Promise<ControlServer | undefined> {
+  try {
+    return await ControlServer.listen({ store, mountpoint, version: readVersion(), log });
+  } catch (error) {
+    log.warn({ err: error }, 'no control socket: stats, gc and fsck cannot ask this daemon');
+    return undefined;
+  }
+}
+
+function describeMounted(store: Store): Mounted {
+  const { chunkBytesMean, compression } = store.statistics();
+  return { created: store.created, pid: process.pid, chunkBytesMean, compression };
+}
+
+async function closeStore(
+  store: Store,
+  control: ControlServer | undefined,
+  log: Logger,
+): Promise<ExitCodeNumber> {
+  let failure: Error | undefined;
+  try {
+    await store.close();
+    log.info('store closed');
+  } catch (error) {
+    failure = error instanceof Error ? error : new Error(describeError(error));
+    log.fatal({ err: error }, 'the final commit failed: changes since the last commit are lost');
+  }
+  control?.announceClose(failure);
+  await control?.close();
+  return failure === undefined ? ExitCode.OK : ExitCode.FAILED;
+}
+
+/** A bug in one request must not take the mount away from all others: it is logged, loudly. */
+function surviveBugs(log: Logger): void {
+  process.on('uncaughtException', (error) => log.fatal({ err: error }, 'uncaught exception'));
+  process.on('unhandledRejection', (error) => log.fatal({ err: error }, 'unhandled rejection'));
+}

@@ -1,0 +1,120 @@
+// The command line: dispatch to the commands, and the one place where errors become exit codes.
+//
+// An error that a person can act on is one line on standard error, `dedupfs: what; remedy`; with
+// --json it is one JSON object. A stack trace is never shown unless DEDUPFS_DEBUG is set.
+
+import { Command, CommanderError } from 'commander';
+
+import { describeError, DedupfsError, ExitCode, UserError } from '../errors.ts';
+import { helpEnd } from './exit-codes.ts';
+import { fsckCommand } from './fsck.ts';
+import { gcCommand } from './gc.ts';
+import { daemonCommand, mountCommand } from './mount.ts';
+import { statsCommand } from './stats.ts';
+import { umountCommand } from './umount.ts';
+import { readVersion } from './version.ts';
+
+/** @param args without the interpreter and the program: process.argv.slice(2) */
+export async function main(args: readonly string[]): Promise<void> {
+  endOnBrokenPipe();
+  if (!['mount', 'daemon'].includes(args[0] ?? '')) endOnInterrupt();
+  try {
+    await createProgram().parseAsync([...args], { from: 'user' });
+  } catch (error) {
+    report(error, args);
+  }
+  if (args[0] === 'mount' || args[0] === 'daemon') endProcess();
+}
+
+function createProgram(): Command {
+  const program = new Command('dedupfs')
+    .description('A filesystem for backups that stores every distinct piece of data once.')
+    .version(readVersion())
+    .helpCommand(false)
+    .addHelpText(
+      'after',
+      helpEnd(
+        ['dedupfs mount /srv/store /backup', 'dedupfs mount --help'],
+        ['OK', 'FAILED', 'USAGE', 'INTERRUPTED'],
+      ),
+    );
+  program.addCommand(mountCommand());
+  program.addCommand(umountCommand());
+  program.addCommand(statsCommand());
+  program.addCommand(fsckCommand());
+  program.addCommand(gcCommand());
+  program.addCommand(daemonCommand(), { hidden: true });
+  for (const command of [program, ...program.commands]) {
+    // Errors are thrown to `report`, which prints one line instead of a message and the usage.
+    command.exitOverride().configureOutput({ writeErr: () => undefined });
+  }
+  return program;
+}
+
+function report(thrown: unknown, args: readonly string[]): void {
+  const error = thrown instanceof CommanderError ? usageError(thrown, args) : thrown;
+  if (error === undefined) return;
+  const isExpected = error instanceof DedupfsError;
+  const exitCode = isExpected ? error.exitCode : ExitCode.FAILED;
+  const code = isExpected ? error.code : 'DEDUPFS_FAILED';
+  const message = oneLine(isExpected ? describeError(error) : describeBug(error));
+  process.exitCode = exitCode;
+  if (args.includes('--json')) {
+    process.stderr.write(`${JSON.stringify({ error: { code, message, exitCode } })}\n`);
+  } else {
+    process.stderr.write(`dedupfs: ${message}\n`);
+  }
+  if (process.env['DEDUPFS_DEBUG'] !== undefined && error instanceof Error) {
+    process.stderr.write(`${error.stack ?? ''}\n`);
+  }
+}
+
+/** undefined: help or version was asked for and printed, which is no error. */
+function usageError(error: CommanderError, args: readonly string[]): UserError | undefined {
+  if (error.exitCode === 0) return undefined;
+  const command = args[0] !== undefined && /^[a-z]+$/.test(args[0]) ? args[0] : undefined;
+  const isKnown = command !== undefined && error.code !== 'commander.unknownCommand';
+  const help = `see 'dedupfs ${isKnown ? `${command} ` : ''}--help'`;
+  // Without a command, commander prints the whole help as if it were an error.
+  const what =
+    error.code === 'commander.help'
+      ? 'no command given'
+      : error.message
+          .replace(/^error: /, '')
+          .replace('is invalid. Allowed choices are', 'is invalid; use one of')
+          .replace(/ is invalid\. /, ' is invalid; ')
+          .replace(/\.$/, '');
+  return new UserError(ExitCode.USAGE, 'DEDUPFS_USAGE', `${what}; ${help}`);
+}
+
+/** Anything not thrown on purpose. The user cannot do much, but can tell us. */
+function describeBug(error: unknown): string {
+  return `${describeError(error)} (unexpected; set DEDUPFS_DEBUG=1 to see where, and report it)`;
+}
+
+function oneLine(message: string): string {
+  return message.trim().replaceAll(/\s*\n\s*/g, ' ');
+}
+
+/** `dedupfs stats | head` ends quietly, as other programs do. */
+function endOnBrokenPipe(): void {
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    process.exit(error.code === 'EPIPE' ? ExitCode.OK : ExitCode.FAILED);
+  });
+}
+
+/** Commands other than `mount` hold nothing that a crash could harm: they may end anywhere. */
+function endOnInterrupt(): void {
+  process.once('SIGINT', () => {
+    process.stderr.write('dedupfs: interrupted\n');
+    process.exit(ExitCode.INTERRUPTED);
+  });
+}
+
+/**
+ * After a mount nothing may keep the process: a worker or timer left over would hide that the daemon
+ * is done. All that matters is durable by now.
+ */
+function endProcess(): void {
+  process.exit();
+}

@@ -1,0 +1,83 @@
+// The options that `mount` and the daemon it starts have in common, and their way through argv.
+
+import { Option, type Command } from 'commander';
+
+import { parseCompression } from '../dedup/codec.ts';
+import { chunkSizes, parseChunkSize } from './units.ts';
+
+export interface MountOptions {
+  readonly storePath: string;
+  readonly mountpoint: string;
+  /** Comma-separated, as for mount(8). */
+  readonly options: string;
+  readonly compression: string | undefined;
+  readonly chunkBytes: number | undefined;
+  /** undefined: standard error. */
+  readonly logPath: string | undefined;
+}
+
+/** What commander hands to the action. */
+export interface MountFlags {
+  foreground?: true;
+  options?: string;
+  compression?: string;
+  chunkSize?: string;
+  log?: string;
+}
+
+export function addMountOptions(command: Command): Command {
+  return command
+    .option('-o, --options <list>', 'mount options, e.g. ro,noatime', joinLists)
+    .option(
+      '--compression <codec>',
+      'for data stored from now on: lz4, zstd[:n], zlib[:n] or none (default: lz4)',
+      checkCompression,
+    )
+    .addOption(
+      new Option(
+        '--chunk-size <size>',
+        'mean chunk size, fixed when the store is created (default: 32K)',
+      ).choices(chunkSizes),
+    )
+    .option('--log <file>', "the daemon's log (default: in /var/log/dedupfs)");
+}
+
+export function toMountOptions(paths: {
+  storePath: string;
+  mountpoint: string;
+  logPath: string | undefined;
+  flags: MountFlags;
+}): MountOptions {
+  const { storePath, mountpoint, logPath, flags } = paths;
+  return {
+    storePath,
+    mountpoint,
+    logPath,
+    options: flags.options ?? '',
+    compression: flags.compression,
+    chunkBytes: flags.chunkSize === undefined ? undefined : parseChunkSize(flags.chunkSize),
+  };
+}
+
+/** The arguments that make `dedupfs daemon` arrive at the same MountOptions. */
+export function daemonArguments(options: MountOptions, flags: MountFlags): string[] {
+  const pairs: (readonly [string, string | undefined])[] = [
+    ['--options', flags.options],
+    ['--compression', flags.compression],
+    ['--chunk-size', flags.chunkSize],
+    ['--log', options.logPath],
+  ];
+  const given = pairs.flatMap(([name, value]) => (value === undefined ? [] : [`${name}=${value}`]));
+  return ['daemon', ...given, '--', options.storePath, options.mountpoint];
+}
+
+/** @throws UserError USAGE before anything is started */
+function checkCompression(text: string): string {
+  parseCompression(text);
+  return text;
+}
+
+/** -o a -o b,c is the same as -o a,b,c. */
+function joinLists(list: string, previous: string | undefined): string {
+  return previous === undefined ? list : `${previous},${list}`;
+}

@@ -1,0 +1,110 @@
+// What can be known before a daemon is started: a mistake is told at once, in one line, with its own
+// exit code. The daemon checks again what may change meanwhile (lock, mount point).
+
+import { accessSync, constants, statSync, type Stats } from 'node:fs';
+import { delimiter, dirname, join } from 'node:path';
+
+import { Errno } from '../errno.ts';
+import { ExitCode, UserError, type ExitCodeNumber } from '../errors.ts';
+import type { MountOptions as KernelOptions } from '../kernel/mount-options.ts';
+import { detachStale, deviceFault } from '../kernel/mounting.ts';
+import { checkMountpoint } from '../kernel/mountpoint.ts';
+import { native } from '../native.ts';
+import { findOwner, lockedBy } from './owner.ts';
+import { findDedupfsMount, isWithin } from './place.ts';
+
+export interface Plan {
+  readonly storePath: string;
+  /** From resolveMountpoint. */
+  readonly mountpoint: string;
+  readonly logPath: string | undefined;
+  readonly options: KernelOptions;
+}
+
+/** @throws UserError for the first thing that would make the mount fail */
+export async function checkBeforeMount(plan: Plan): Promise<void> {
+  const { storePath, mountpoint, logPath, options } = plan;
+  if (options.source !== undefined) {
+    // `dedupfs umount DIR` and `stats DIR` find the store of a mount by its source.
+    fail('USAGE', 'mount option fsname is not possible: the source of a mount names its store');
+  }
+  checkFuse();
+  checkApart(storePath, mountpoint);
+  if (logPath !== undefined && isWithin(logPath, mountpoint)) {
+    fail('USAGE', `log ${logPath} would lie inside the mount point; choose another with --log`);
+  }
+  await detachIfDead(mountpoint);
+  checkMountpoint(mountpoint, options.allowNonempty);
+  checkSameFolder(storePath, mountpoint);
+  const owner = findOwner(storePath);
+  if (owner !== undefined) throw lockedBy(storePath, owner);
+}
+
+function checkFuse(): void {
+  try {
+    accessSync('/dev/fuse', constants.R_OK | constants.W_OK);
+  } catch (cause) {
+    throw deviceFault(isCode(cause, 'ENOENT') ? Errno.ENOENT : Errno.EACCES);
+  }
+  if (process.geteuid?.() === 0 || isOnPath('fusermount3')) return;
+  const remedy = "install it with 'apt-get install fuse3', or mount as root";
+  fail('NO_FUSE_DEVICE', `fusermount3 not found; ${remedy}`);
+}
+
+function isOnPath(program: string): boolean {
+  const folders = (process.env['PATH'] ?? '').split(delimiter);
+  return folders.some((folder) => {
+    try {
+      accessSync(join(folder, program), constants.X_OK);
+      return true;
+    } catch {
+      return false;
+    }
+  });
+}
+
+/** A daemon whose store lies in its own mount would wait for itself; the other way hides data. */
+function checkApart(storePath: string, mountpoint: string): void {
+  if (isWithin(storePath, mountpoint)) {
+    const remedy = 'choose a mount point outside';
+    fail(
+      'STORE_INSIDE_MOUNT',
+      `store ${storePath} lies inside mount point ${mountpoint}; ${remedy}`,
+    );
+  }
+  if (!isWithin(mountpoint, storePath)) return;
+  const remedy = 'choose a mount point elsewhere';
+  fail('STORE_INSIDE_MOUNT', `mount point ${mountpoint} lies inside store ${storePath}; ${remedy}`);
+}
+
+/**
+ * A daemon that was killed leaves its mount, where every access fails. Whether it is dead is asked
+ * of the store's lock, because asking the mount could hang.
+ */
+async function detachIfDead(mountpoint: string): Promise<void> {
+  const mount = findDedupfsMount(mountpoint);
+  if (mount === undefined) return;
+  const owner = findOwner(mount.source);
+  if (owner?.mountpoint === mountpoint) return; // alive: checkMountpoint will say so
+  await detachStale(native, mountpoint);
+}
+
+/** As checkApart, where bind mounts make one folder appear under two paths. */
+function checkSameFolder(storePath: string, mountpoint: string): void {
+  const target = statSync(mountpoint);
+  for (let folder = storePath; folder !== '/'; folder = dirname(folder)) {
+    const found: Stats | undefined = statSync(folder, { throwIfNoEntry: false });
+    if (found?.dev !== target.dev || found.ino !== target.ino) continue;
+    const message = `store ${storePath} lies inside mount point ${mountpoint} (the same as ${folder})`;
+    fail('STORE_INSIDE_MOUNT', `${message}; choose a mount point outside`);
+  }
+}
+
+function fail(name: keyof typeof ExitCode, message: string): never {
+  const exitCode: ExitCodeNumber = ExitCode[name];
+  throw new UserError(exitCode, `DEDUPFS_${name}`, message);
+}
+
+function isCode(error: unknown, code: string): boolean {
+  return error instanceof Error && 'code' in error && error.code === code;
+}

@@ -1,0 +1,27 @@
+// SIGTERM and SIGINT end a mount: the first one politely (see ServedMount.stop), the second at once.
+
+import type { ServedMount } from '../kernel/mount-session.ts';
+import { UnmountFlag } from '../kernel/mount-options.ts';
+import type { Logger } from '../log.ts';
+
+const signalNames = ['SIGTERM', 'SIGINT'] as const;
+
+export function stopOnSignals(mount: ServedMount, log: Logger): void {
+  let count = 0;
+  const onSignal = (signal: string): void => {
+    count += 1;
+    log.info({ signal, count }, count === 1 ? 'unmounting' : 'aborting the connection');
+    const stopping = count === 1 ? mount.stop() : abort(mount);
+    stopping.catch((error: unknown) => {
+      log.error({ err: error }, 'unmounting failed; aborting the connection');
+      mount.abort();
+    });
+  };
+  for (const name of signalNames) process.on(name, onSignal);
+}
+
+/** Detached first: a mount whose connection is gone only gives errors and would stay. */
+async function abort(mount: ServedMount): Promise<void> {
+  await mount.unmount(UnmountFlag.DETACH);
+  mount.abort();
+}

@@ -1,0 +1,159 @@
+// dedupfs umount DIR: ends a mount and returns when everything is durable and the daemon is gone.
+//
+// The mount point is never looked at, only /proc/self/mountinfo: a mount whose daemon died or hangs
+// can be removed too. How the final commit went is learnt from the daemon's control socket.
+
+import { Command } from 'commander';
+import { readFileSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
+
+import { ControlClient } from '../control/client.ts';
+import { errnoName, Errno } from '../errno.ts';
+import { ExitCode, UserError } from '../errors.ts';
+import { unmount } from '../kernel/mounting.ts';
+import { native } from '../native.ts';
+import type { StoreOwner } from '../store/contract.ts';
+import { readOwner } from '../store/store.ts';
+import { helpEnd } from './exit-codes.ts';
+import { findHolders } from './holders.ts';
+import { findDedupfsMount, resolveUntouched } from './place.ts';
+
+/** A process that has just ended may hold the mount for a moment longer. */
+const BUSY_RETRIES = 5;
+const BUSY_RETRY_MS = 100;
+const OWNER_POLL_MS = 20;
+/** After this, a person who waits is told why. */
+const NOTICE_MS = 3000;
+/** Holders named in the message; the rest is counted. */
+const HOLDERS_MAX = 8;
+
+export function umountCommand(): Command {
+  return new Command('umount')
+    .summary('unmount a store')
+    .description(
+      'Unmounts and returns when everything is durable on the host and the daemon is gone.',
+    )
+    .argument('<dir>', 'the mount point')
+    .addHelpText(
+      'after',
+      helpEnd(
+        ['dedupfs umount /backup'],
+        ['OK', 'FAILED', 'USAGE', 'NO_PERMISSION', 'BUSY', 'NOT_MOUNTED', 'INTERRUPTED'],
+      ),
+    )
+    .action(endMount);
+}
+
+async function endMount(dir: string): Promise<void> {
+  const mountpoint = resolveUntouched(dir);
+  const mount = findDedupfsMount(mountpoint);
+  if (mount === undefined) {
+    const message = `${mountpoint} is not a dedupfs mount; name the directory it is mounted on`;
+    throw new UserError(ExitCode.NOT_MOUNTED, 'DEDUPFS_NOT_MOUNTED', message);
+  }
+  const owner = ownerOf(mount.source, mountpoint);
+  const lastWords = await listenForLastWords(mount.source, owner);
+  try {
+    await unmountUnlessBusy(mountpoint);
+  } catch (error) {
+    lastWords?.client[Symbol.dispose]();
+    throw error;
+  }
+  if (owner === undefined) {
+    const remedy = 'the store recovers by itself at its next mount';
+    process.stdout.write(`unmounted ${mountpoint}, which had no daemon any more; ${remedy}\n`);
+    return;
+  }
+  await waitForEnd(owner, lastWords);
+  process.stdout.write(`unmounted ${mountpoint}\n`);
+}
+
+/** undefined: the daemon died, or the store has been mounted elsewhere since. */
+function ownerOf(storePath: string, mountpoint: string): StoreOwner | undefined {
+  try {
+    const owner = readOwner(storePath);
+    return owner?.mountpoint === mountpoint ? owner : undefined;
+  } catch {
+    return undefined; // the store's directory is gone or unreadable; the mount can still be removed
+  }
+}
+
+interface LastWords {
+  readonly client: ControlClient;
+  /** undefined: committed and closed; an error: what went wrong. Never rejects. */
+  readonly outcome: Promise<Error | undefined>;
+}
+
+async function listenForLastWords(
+  storePath: string,
+  owner: StoreOwner | undefined,
+): Promise<LastWords | undefined> {
+  if (owner === undefined) return undefined;
+  try {
+    const client = await ControlClient.connect(storePath);
+    const outcome = client.request('awaitClose', {}).then(
+      () => undefined,
+      (error: Error) => error,
+    );
+    return { client, outcome };
+  } catch {
+    return undefined; // no socket: the end of the process has to do
+  }
+}
+
+async function unmountUnlessBusy(mountpoint: string): Promise<void> {
+  let result = await unmount(native, mountpoint, 0);
+  for (let tries = 0; tries < BUSY_RETRIES && result === -Errno.EBUSY; tries += 1) {
+    await delay(BUSY_RETRY_MS);
+    result = await unmount(native, mountpoint, 0);
+  }
+  if (result === 0) return;
+  if (result === -Errno.EBUSY) throw busyError(mountpoint);
+  if (result === -Errno.EPERM) {
+    const message = `no permission to unmount ${mountpoint}; run as root or as the user who mounted it`;
+    throw new UserError(ExitCode.NO_PERMISSION, 'DEDUPFS_NO_PERMISSION', message);
+  }
+  const message = `cannot unmount ${mountpoint}: ${errnoName(-result)}`;
+  throw new UserError(ExitCode.FAILED, 'DEDUPFS_UNMOUNT_FAILED', message);
+}
+
+function busyError(mountpoint: string): UserError {
+  const holders = findHolders(mountpoint);
+  const named = holders
+    .slice(0, HOLDERS_MAX)
+    .map(({ pid, command, by }) => `process ${pid} (${command}; ${by})`);
+  if (holders.length > HOLDERS_MAX) named.push(`${holders.length - HOLDERS_MAX} more`);
+  const who =
+    holders.length === 0
+      ? 'no process that we may see holds it; look for mounts below it or run as root'
+      : `held by ${named.join(', ')}; end ${holders.length === 1 ? 'it' : 'them'} and try again`;
+  return new UserError(ExitCode.BUSY, 'DEDUPFS_BUSY', `${mountpoint} is busy: ${who}`);
+}
+
+async function waitForEnd(owner: StoreOwner, lastWords: LastWords | undefined): Promise<void> {
+  const notice = setTimeout(() => {
+    process.stderr.write(`waiting for the final commit of process ${owner.pid}\n`);
+  }, NOTICE_MS);
+  try {
+    const failure = await lastWords?.outcome;
+    while (isRunning(owner.pid)) await delay(OWNER_POLL_MS);
+    if (failure === undefined) return;
+    const message = `unmounted, but the daemon did not finish its final commit: ${failure.message}`;
+    throw new UserError(ExitCode.FAILED, 'DEDUPFS_COMMIT_FAILED', message);
+  } finally {
+    clearTimeout(notice);
+    lastWords?.client[Symbol.dispose]();
+  }
+}
+
+/** A zombie counts as ended: in a container nobody may ever collect it. */
+function isRunning(pid: number): boolean {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    // "pid (command) state ...": the command may hold anything, also a parenthesis.
+    const state = stat.charAt(stat.lastIndexOf(')') + 2);
+    return state !== 'Z' && state !== 'X';
+  } catch {
+    return false;
+  }
+}

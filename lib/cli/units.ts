@@ -1,0 +1,43 @@
+// Numbers as people read and write them.
+
+const prefixes = ['', 'Ki', 'Mi', 'Gi', 'Ti', 'Pi'] as const;
+
+/** `1.5 MiB`; exact below 1 KiB. */
+export function formatBytes(bytes: number): string {
+  const magnitude = Math.abs(bytes);
+  const power = Math.min(
+    prefixes.length - 1,
+    magnitude < 1024 ? 0 : Math.floor(Math.log2(magnitude) / 10),
+  );
+  if (power === 0) return `${bytes} B`;
+  const scaled = bytes / 1024 ** power;
+  return `${scaled.toFixed(Math.abs(scaled) < 10 ? 2 : 1)} ${prefixes[power]}B`;
+}
+
+/** `1,234,567` */
+export function formatCount(count: number): string {
+  return count.toLocaleString('en-US');
+}
+
+/** `3.78 : 1` */
+export function formatRatio(ratio: number): string {
+  return `${ratio.toFixed(2)} : 1`;
+}
+
+/** `12.3 %` of a whole; `-` when there is nothing to compare with. */
+export function formatShare(part: number, whole: number): string {
+  return whole === 0 ? '-' : `${((100 * part) / whole).toFixed(1)} %`;
+}
+
+/** `1 file`, `2 files` */
+export function plural(count: number, noun: string): string {
+  return `${formatCount(count)} ${noun}${count === 1 ? '' : 's'}`;
+}
+
+/** The mean chunk sizes a store can be created with, as the command line spells them. */
+export const chunkSizes = ['16K', '32K', '64K', '256K'] as const;
+
+/** @param size one of `chunkSizes` */
+export function parseChunkSize(size: string): number {
+  return Number(size.slice(0, -1)) * 1024;
+}

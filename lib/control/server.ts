@@ -1,0 +1,237 @@
+// Answers requests about a mounted store from other processes (see protocol.ts). Runs in the daemon.
+// Whoever can open the socket file may ask: it is mode 0600 in the store's directory.
+
+import { rmSync } from 'node:fs';
+import { createServer, type Server, type Socket } from 'node:net';
+
+import { describeError, DedupfsError, ExitCode, UserError } from '../errors.ts';
+import type { Logger } from '../log.ts';
+import type { Store } from '../store/contract.ts';
+import { LineSplitter } from './lines.ts';
+import {
+  CONNECTIONS_MAX,
+  encodeLine,
+  parseFsckParams,
+  parseGcParams,
+  parseRequest,
+  PROGRESS_INTERVAL_MS,
+  ProtocolError,
+  REQUEST_BYTES_MAX,
+  REQUESTS_MAX,
+  type ErrorBody,
+  type Pong,
+  type Reply,
+  type Request,
+} from './protocol.ts';
+import { SocketPath } from './socket-path.ts';
+
+/** Unsent bytes beyond which progress events are dropped: the peer does not read. */
+const UNSENT_BYTES_MAX = 64 * 1024;
+/** At the end, a peer that does not read its last answer is not waited for any longer. */
+const LAST_WORDS_MS = 1000;
+
+export interface ControlOptions {
+  readonly store: Store;
+  readonly mountpoint: string;
+  readonly version: string;
+  readonly log: Logger;
+}
+
+/** Lifecycle: listen -> announceClose (how the final commit went) -> close. */
+export class ControlServer {
+  readonly #options: ControlOptions;
+  readonly #path: SocketPath;
+  readonly #server: Server;
+  readonly #connections = new Set<Connection>();
+  readonly #closing: { promise: Promise<void>; settle: (error: Error | undefined) => void };
+  /** gc and fsck walk the whole store: one at a time. Undefined: none runs. */
+  #longRunning: string | undefined;
+
+  private constructor(options: ControlOptions) {
+    this.#options = options;
+    this.#path = new SocketPath(options.store.path);
+    this.#server = createServer((socket) => this.#accept(socket));
+    this.#closing = deferred();
+  }
+
+  /** The caller holds the lock of the store, so a socket file already there is a dead one's. */
+  static async listen(options: ControlOptions): Promise<ControlServer> {
+    const control = new ControlServer(options);
+    const { path } = control.#path;
+    rmSync(path, { force: true });
+    await new Promise<void>((resolve, reject) => {
+      control.#server.once('error', reject);
+      // listen() binds before it returns, so the file never exists with wider permissions.
+      const umask = process.umask(0o177);
+      control.#server.listen(path, resolve);
+      process.umask(umask);
+    });
+    control.#server.on('error', (error) => options.log.error({ err: error }, 'control socket'));
+    return control;
+  }
+
+  /** Answers all awaitClose requests. @param error why the final commit failed, if it did */
+  announceClose(error: Error | undefined): void {
+    this.#closing.settle(error);
+  }
+
+  /** Sends what is queued, then ends all connections and removes the socket file. */
+  async close(): Promise<void> {
+    this.announceClose(undefined);
+    // Answers that the announcement released are written in microtasks; let them run first.
+    await new Promise((resolve) => setImmediate(resolve));
+    const closed = new Promise((resolve) => this.#server.close(resolve));
+    for (const connection of this.#connections) connection.end();
+    const deadline = setTimeout(() => {
+      for (const connection of this.#connections) connection.destroy();
+    }, LAST_WORDS_MS);
+    await closed;
+    clearTimeout(deadline);
+    this.#path[Symbol.dispose]();
+  }
+
+  #accept(socket: Socket): void {
+    if (this.#connections.size >= CONNECTIONS_MAX) {
+      socket.destroy();
+      return;
+    }
+    const connection = new Connection(socket, (request, progress) => this.#run(request, progress));
+    this.#connections.add(connection);
+    socket.on('error', (error) => this.#options.log.debug({ err: error }, 'control connection'));
+    socket.on('close', () => this.#connections.delete(connection));
+  }
+
+  async #run(request: Request, onProgress: (progress: unknown) => void): Promise<unknown> {
+    const { store } = this.#options;
+    switch (request.method) {
+      case 'ping':
+        return this.#pong();
+      case 'stats':
+        return store.statistics();
+      case 'gcPlan':
+        return store.planGc(parseGcParams(request).threshold);
+      case 'gc': {
+        const options = { ...parseGcParams(request), onProgress };
+        return this.#exclusively('gc', () => store.gc(options));
+      }
+      case 'fsck': {
+        const options = { ...parseFsckParams(request), onProgress };
+        return this.#exclusively('fsck', () => store.fsck(options));
+      }
+      case 'commit':
+        await store.commit();
+        return {};
+      case 'awaitClose':
+        await this.#closing.promise;
+        return {};
+    }
+  }
+
+  #pong(): Pong {
+    const { mountpoint, version } = this.#options;
+    return { pid: process.pid, mountpoint, version };
+  }
+
+  async #exclusively<T>(name: string, task: () => Promise<T>): Promise<T> {
+    if (this.#longRunning !== undefined) {
+      const message = `${this.#longRunning} is already running on this store; try again later`;
+      throw new UserError(ExitCode.BUSY, 'DEDUPFS_BUSY', message);
+    }
+    this.#longRunning = name;
+    try {
+      return await task();
+    } finally {
+      this.#longRunning = undefined;
+    }
+  }
+}
+
+type Run = (request: Request, onProgress: (progress: unknown) => void) => Promise<unknown>;
+
+/** One client: reads its lines, runs its requests, writes the replies. */
+class Connection {
+  readonly #socket: Socket;
+  readonly #run: Run;
+  readonly #lines = new LineSplitter(REQUEST_BYTES_MAX);
+  #underWay = 0;
+
+  constructor(socket: Socket, run: Run) {
+    this.#socket = socket;
+    this.#run = run;
+    socket.on('data', (piece) => this.#receive(piece));
+  }
+
+  end(): void {
+    this.#socket.end();
+  }
+
+  destroy(): void {
+    this.#socket.destroy();
+  }
+
+  #receive(piece: Buffer): void {
+    const lines = this.#lines.push(piece);
+    if (lines === undefined) {
+      const message = `a request may have ${REQUEST_BYTES_MAX} bytes`;
+      this.#send({ id: null, error: bodyOf(new ProtocolError('DEDUPFS_TOO_LONG', message, null)) });
+      // What follows cannot be told apart from the rest of the line.
+      this.#socket.removeAllListeners('data');
+      this.#socket.destroySoon();
+      return;
+    }
+    for (const line of lines) void this.#answer(line);
+  }
+
+  async #answer(line: string): Promise<void> {
+    let id: number | null = null;
+    this.#underWay += 1;
+    try {
+      const request = parseRequest(line);
+      id = request.id;
+      if (this.#underWay > REQUESTS_MAX) {
+        throw new ProtocolError('DEDUPFS_BUSY', `at most ${REQUESTS_MAX} requests at once`, id);
+      }
+      const result = await this.#run(request, this.#progressOf(request.id));
+      this.#send({ id, result });
+    } catch (error) {
+      if (error instanceof ProtocolError) id = error.id;
+      this.#send({ id, error: bodyOf(error) });
+    } finally {
+      this.#underWay -= 1;
+    }
+  }
+
+  #progressOf(id: number): (progress: unknown) => void {
+    let sentMs = 0;
+    return (progress) => {
+      const nowMs = performance.now();
+      if (nowMs - sentMs < PROGRESS_INTERVAL_MS) return;
+      if (this.#socket.writableLength > UNSENT_BYTES_MAX) return;
+      sentMs = nowMs;
+      this.#send({ id, progress });
+    };
+  }
+
+  #send(reply: Reply): void {
+    if (this.#socket.writable) this.#socket.write(encodeLine(reply));
+  }
+}
+
+function bodyOf(error: unknown): ErrorBody {
+  const message = describeError(error);
+  if (error instanceof DedupfsError) return { code: error.code, message, exitCode: error.exitCode };
+  return { code: 'DEDUPFS_FAILED', message, exitCode: ExitCode.FAILED };
+}
+
+function deferred(): { promise: Promise<void>; settle: (error: Error | undefined) => void } {
+  let settle: (error: Error | undefined) => void = () => undefined;
+  const promise = new Promise<void>((resolve, reject) => {
+    settle = (error) => {
+      if (error === undefined) resolve();
+      else reject(error);
+    };
+  });
+  // Nobody may be waiting for the end; that is no unhandled rejection.
+  promise.catch(() => undefined);
+  return { promise, settle };
+}

@@ -1,0 +1,163 @@
+// The ingest pipeline: segments of file content -> spans of holes and chunks, every chunk known to
+// the index and its record in a pack. Jobs run side by side in workers; their results come out in
+// the order of submission, so a chunk that an earlier job stores has its place before a later job
+// that found it refers to it.
+
+import { assert, expectDefined } from '../assert.ts';
+import { DIGEST_BYTES } from '../blake3.ts';
+import type { ChunkId, ChunkIndex } from './chunk-index.ts';
+import type { PackWriter } from './pack-writer.ts';
+import { HOLE_FLAG } from './segmenter.ts';
+import type { Segment, WorkerPool, WorkerSlot } from './worker-pool.ts';
+
+/** A stretch of a cut segment: a hole when `chunk` is undefined. */
+export interface Span {
+  readonly bytes: number;
+  readonly chunk: ChunkId | undefined;
+}
+
+export interface IngestJob {
+  readonly segments: readonly Segment[];
+  /**
+   * Called once the content has been read and cut. What the cuts do not cover goes into a later
+   * job; the pieces' memory is not needed by this one any more.
+   */
+  onCut(covers: readonly SegmentCover[]): void;
+}
+
+/** How far the cuts of a segment reach. */
+export interface SegmentCover {
+  readonly bytes: number;
+  readonly endsInHole: boolean;
+}
+
+interface NewChunk {
+  readonly chunk: ChunkId;
+  /** Counted over the job, holes left out. */
+  readonly number: number;
+  readonly plainBytes: number;
+}
+
+export class Ingest {
+  readonly #workers: WorkerPool;
+  readonly #index: ChunkIndex;
+  readonly #writer: PackWriter;
+  /** Settle when the last job submitted has looked its chunks up, and come out; never reject. */
+  #lastLookedUp: Promise<void> = Promise.resolve();
+  #lastOut: Promise<void> = Promise.resolve();
+  /** Why a job failed; no later one may come out. */
+  #failure: unknown;
+  #active = 0;
+
+  constructor(options: {
+    readonly workers: WorkerPool;
+    readonly index: ChunkIndex;
+    readonly writer: PackWriter;
+  }) {
+    this.#workers = options.workers;
+    this.#index = options.index;
+    this.#writer = options.writer;
+  }
+
+  /** Jobs that have not come out yet. */
+  get activeJobs(): number {
+    return this.#active;
+  }
+
+  /**
+   * Runs a job; `install` is called with the spans of each segment, in the order of submission.
+   * @throws Error when a worker died; then no later job can come out either
+   */
+  async submit(job: IngestJob, install: (spans: Span[][]) => void): Promise<void> {
+    this.#active += 1;
+    const previous = { lookedUp: this.#lastLookedUp, out: this.#lastOut };
+    let lookedUp = (): void => undefined;
+    this.#lastLookedUp = new Promise((resolve) => (lookedUp = resolve));
+    const run = this.#run(job, previous, { lookedUp, install });
+    this.#lastOut = run.catch(() => undefined);
+    try {
+      await run;
+    } catch (error) {
+      this.#failure ??= error;
+      throw error;
+    } finally {
+      lookedUp();
+      this.#active -= 1;
+    }
+  }
+
+  async #run(
+    job: IngestJob,
+    previous: { readonly lookedUp: Promise<void>; readonly out: Promise<void> },
+    done: { lookedUp(): void; install(spans: Span[][]): void },
+  ): Promise<void> {
+    const slot = await this.#workers.acquire();
+    try {
+      await this.#writer.room();
+      const reply = await slot.cut(job.segments);
+      job.onCut(reply.spans.map(coverOf));
+      // In order, or this job could find a chunk that a later one is still to store.
+      await previous.lookedUp;
+      // No await between find and add: a chunk that two jobs bring is added once.
+      const { spans, fresh } = this.#lookUp(reply.spans, reply.fingerprints);
+      done.lookedUp();
+      if (fresh.length > 0) await this.#store(slot, fresh, reply.fingerprints);
+      await previous.out;
+      // What an earlier job failed to store, this one may refer to.
+      if (this.#failure !== undefined) throw new Error('an earlier job failed');
+      done.install(spans);
+    } finally {
+      this.#workers.release(slot);
+    }
+  }
+
+  #lookUp(
+    lengths: readonly Uint32Array[],
+    fingerprints: Uint8Array,
+  ): { spans: Span[][]; fresh: NewChunk[] } {
+    const fresh: NewChunk[] = [];
+    let number = 0;
+    const toSpan = (length: number): Span => {
+      if (length >= HOLE_FLAG) return { bytes: length - HOLE_FLAG, chunk: undefined };
+      const at = number * DIGEST_BYTES;
+      const fingerprint = fingerprints.subarray(at, at + DIGEST_BYTES);
+      let chunk = this.#index.find(fingerprint);
+      if (chunk === undefined) {
+        chunk = this.#index.add(fingerprint, length);
+        fresh.push({ chunk, number, plainBytes: length });
+      }
+      number += 1;
+      return { bytes: length, chunk };
+    };
+    const spans = lengths.map((segment) => Array.from(segment, toSpan));
+    assert(number * DIGEST_BYTES === fingerprints.length, 'one fingerprint for each chunk');
+    return { spans, fresh };
+  }
+
+  async #store(
+    slot: WorkerSlot,
+    fresh: readonly NewChunk[],
+    fingerprints: Uint8Array,
+  ): Promise<void> {
+    const reply = await slot.store(Uint32Array.from(fresh, (chunk) => chunk.number));
+    let offset = 0;
+    fresh.forEach(({ chunk, number, plainBytes }, index) => {
+      const storedBytes = expectDefined(reply.storedBytes[index], 'stored bytes');
+      const codec = expectDefined(reply.codecs[index], 'codec');
+      const at = number * DIGEST_BYTES;
+      const place = this.#writer.append(
+        fingerprints.subarray(at, at + DIGEST_BYTES),
+        slot.output.subarray(offset, offset + storedBytes),
+        { plainBytes, codec },
+      );
+      this.#index.place(chunk, { ...place, storedBytes });
+      offset += storedBytes;
+    });
+  }
+}
+
+function coverOf(spans: Uint32Array): SegmentCover {
+  let bytes = 0;
+  for (const span of spans) bytes += span >= HOLE_FLAG ? span - HOLE_FLAG : span;
+  return { bytes, endsInHole: (spans.at(-1) ?? 0) >= HOLE_FLAG };
+}

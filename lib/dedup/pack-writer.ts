@@ -1,0 +1,188 @@
+// Fills packs with stored chunks and puts them into the block store. The only writer of packs:
+// pack ids rise with the order of puts, and a chunk can be read from here until its pack is durable.
+//
+// Lifecycle of a pack: filling -> sealed (put, in flight) -> durable (its memory is reused);
+// a put that fails for lack of space stays sealed and is put again by the next flush.
+
+import { PackBuilder, type PackEntry } from '../blockstore/pack.ts';
+import type { BlockStore } from '../blockstore/block-store.ts';
+import { NoSpaceError, describeError } from '../errors.ts';
+
+/** Bound on sealed packs that are not durable yet; beyond it, ingest waits. */
+export const IN_FLIGHT_BYTES_MAX = 24 * 1024 * 1024;
+
+export interface SealedPack {
+  readonly packId: number;
+  readonly arena: number;
+  /** Stored bytes of its chunks. */
+  readonly recordBytes: number;
+}
+
+export interface PackWriterOptions {
+  readonly blockStore: BlockStore;
+  /** Largest stored chunk, bytes. */
+  readonly recordBytesMax: number;
+  nextPackId(): number;
+  /** Number of the commit that will name the packs put now. */
+  batch(): number;
+  /** Called when a pack has its arena, before it is durable. */
+  onSealed(pack: SealedPack): void;
+}
+
+interface Pending {
+  readonly builder: PackBuilder;
+  readonly packId: number;
+  /** Set when sealed. */
+  arena: number | undefined;
+  bytes: Buffer | undefined;
+  durable: Promise<void> | undefined;
+}
+
+export class PackWriter {
+  readonly #options: PackWriterOptions;
+  readonly #pending = new Map<number, Pending>();
+  readonly #spare: PackBuilder[] = [];
+  #filling: Pending | undefined;
+  #inFlightBytes = 0;
+  #failure: unknown;
+  #waiters: (() => void)[] = [];
+  /** Bytes of packs sealed since `takeSealedBytes`. */
+  #sealedBytes = 0;
+
+  constructor(options: PackWriterOptions) {
+    this.#options = options;
+  }
+
+  /** Copies a record into the current pack. */
+  append(
+    fingerprint: Uint8Array,
+    stored: Uint8Array,
+    details: { readonly plainBytes: number; readonly codec: number },
+  ): { packId: number; index: number } {
+    const filling = (this.#filling ??= this.#begin());
+    const index = filling.builder.append(fingerprint, stored, details);
+    if (filling.builder.isFull) this.#seal();
+    return { packId: filling.packId, index };
+  }
+
+  #begin(): Pending {
+    const builder = this.#spare.pop() ?? new PackBuilder(this.#options.recordBytesMax);
+    builder.reset();
+    const packId = this.#options.nextPackId();
+    const pending: Pending = {
+      builder,
+      packId,
+      arena: undefined,
+      bytes: undefined,
+      durable: undefined,
+    };
+    this.#pending.set(packId, pending);
+    return pending;
+  }
+
+  #seal(): void {
+    const filling = this.#filling;
+    if (filling === undefined) return;
+    this.#filling = undefined;
+    const batch = this.#options.batch();
+    const header = { packId: filling.packId, batch, createdMs: Date.now() };
+    filling.bytes = filling.builder.seal(header);
+    this.#inFlightBytes += filling.bytes.length;
+    this.#sealedBytes += filling.bytes.length;
+    const { arena, durable } = this.#options.blockStore.put(filling.packId, filling.bytes);
+    filling.arena = arena;
+    this.#follow(filling, filling.bytes, durable);
+    this.#options.onSealed({
+      packId: filling.packId,
+      arena,
+      recordBytes: filling.builder.recordBytes,
+    });
+  }
+
+  #follow(pending: Pending, bytes: Buffer, durable: Promise<void>): void {
+    pending.durable = durable.then(
+      () => this.#finish(pending, bytes),
+      (error: unknown) => {
+        pending.durable = undefined;
+        this.#failure ??= error;
+        this.#wake();
+      },
+    );
+  }
+
+  #finish(pending: Pending, bytes: Buffer): void {
+    this.#pending.delete(pending.packId);
+    this.#inFlightBytes -= bytes.length;
+    this.#spare.push(pending.builder);
+    this.#wake();
+  }
+
+  #wake(): void {
+    const waiters = this.#waiters;
+    this.#waiters = [];
+    for (const waiter of waiters) waiter();
+  }
+
+  /** A record whose pack is not durable yet; views of memory that is reused later. */
+  find(packId: number, index: number): { entry: PackEntry; record: Buffer } | undefined {
+    const pending = this.#pending.get(packId);
+    if (pending === undefined) return undefined;
+    const entry = pending.builder.entry(index);
+    return { entry, record: pending.builder.record(entry) };
+  }
+
+  /** Bytes of packs sealed since the last call. */
+  takeSealedBytes(): number {
+    const bytes = this.#sealedBytes;
+    this.#sealedBytes = 0;
+    return bytes;
+  }
+
+  /** Bytes appended that are not durable yet. */
+  get pendingBytes(): number {
+    return this.#inFlightBytes + (this.#filling?.builder.bytes ?? 0);
+  }
+
+  get sealedBytes(): number {
+    return this.#sealedBytes;
+  }
+
+  /** Resolves when there is room for more packs, or a put failed (the next flush reports it). */
+  async room(): Promise<void> {
+    while (this.#inFlightBytes > IN_FLIGHT_BYTES_MAX && this.#failure === undefined) {
+      await new Promise<void>((resolve) => this.#waiters.push(resolve));
+    }
+  }
+
+  /**
+   * Seals the current pack and resolves when every pack is durable; puts again what failed before.
+   * @throws NoSpaceError  the host is full; everything is kept for the next call
+   * @throws Error  any other failure of the block store
+   */
+  async flush(): Promise<void> {
+    this.#seal();
+    this.#failure = undefined;
+    for (const pending of this.#pending.values()) {
+      const { arena, bytes, durable } = pending;
+      if (arena === undefined || bytes === undefined || durable !== undefined) continue;
+      this.#follow(
+        pending,
+        bytes,
+        this.#options.blockStore.arena(arena).put(pending.packId, bytes),
+      );
+    }
+    await Promise.all([...this.#pending.values()].map((pending) => pending.durable));
+    if (this.#failure === undefined) return;
+    const failure = this.#failure;
+    if (isNoSpace(failure)) {
+      throw new NoSpaceError('the host has no room for new packs', { cause: failure });
+    }
+    throw new Error('putting packs failed', { cause: failure });
+  }
+}
+
+/** LMDB reports ENOSPC of its pwrite as text; MDB_MAP_FULL cannot happen below the map's slack. */
+function isNoSpace(error: unknown): boolean {
+  const code = (error as { code?: unknown }).code;
+  return code === 'ENOSPC' || code === 28 || /No space left/i.test(describeError(error));
+}

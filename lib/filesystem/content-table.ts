@@ -1,0 +1,52 @@
+// The contents of files that are in use: one FileContent for each inode that is open or has bytes
+// in memory. While it exists it pins its inode.
+
+import type { ChunkReader } from '../dedup/chunk-reader.ts';
+import type { Inode, InodeNumber } from '../metastore/inodes.ts';
+import type { ExtentTable } from '../metastore/extents.ts';
+import { FileContent } from './file-content.ts';
+
+export class ContentTable {
+  readonly #contents = new Map<InodeNumber, FileContent>();
+  readonly #extents: ExtentTable;
+  readonly #reader: ChunkReader;
+
+  constructor(extents: ExtentTable, reader: ChunkReader) {
+    this.#extents = extents;
+    this.#reader = reader;
+  }
+
+  /** The file's content; call `release` when done if it may have become idle. */
+  open(inode: Inode): FileContent {
+    let content = this.#contents.get(inode.ino);
+    if (content === undefined) {
+      content = new FileContent(inode, this.#extents, this.#reader);
+      inode.pins += 1;
+      this.#contents.set(inode.ino, content);
+    }
+    return content;
+  }
+
+  find(ino: InodeNumber): FileContent | undefined {
+    return this.#contents.get(ino);
+  }
+
+  /** Bytes of the file that are in memory only. */
+  pendingBytes(ino: InodeNumber): number {
+    return this.#contents.get(ino)?.pendingBytes ?? 0;
+  }
+
+  /** Forgets the content if nothing needs it. */
+  release(content: FileContent): void {
+    if (content.handles > 0 || !content.isSettled) return;
+    if (this.#contents.get(content.inode.ino) !== content) return;
+    this.#contents.delete(content.inode.ino);
+    content.inode.pins -= 1;
+  }
+
+  /** The file is being deleted: drops what is in memory. */
+  discard(content: FileContent): void {
+    content.discard();
+    this.release(content);
+  }
+}

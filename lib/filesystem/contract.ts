@@ -1,0 +1,231 @@
+// What the kernel boundary asks of a filesystem: one method for each kind of request, with POSIX
+// meaning and no wire detail. `lib/filesystem` implements it on a store; `bench/null-filesystem`
+// implements it on nothing, to measure the transport alone; tests implement fakes.
+//
+// Rules:
+// - A synchronous method is atomic: nothing else runs between its first and last statement.
+// - Names are raw bytes (Buffer), never decoded. A Buffer argument is only valid during the call.
+// - Methods throw PosixError (see errors.ts) for what POSIX prescribes; anything else becomes EIO.
+// - While `gate.isOpen` is false (the barrier of a commit) no method marked (mutates) may be called;
+//   the dispatcher holds such requests back and runs them from `gate.whenOpen`.
+
+import type { Slab } from '../slab-pool.ts';
+
+/** Inode number; also the FUSE nodeid. 1 is the root. Never reused. */
+export type Ino = number & { readonly brand: 'Ino' };
+export const ROOT_INO = 1 as Ino;
+
+/** Number of an open file or directory, unique for the life of the mount. */
+export type FileHandle = number & { readonly brand: 'FileHandle' };
+
+/** Who asks: the thread that made the system call. */
+export interface Caller {
+  readonly uid: number;
+  readonly gid: number;
+  readonly pid: number;
+}
+
+/** A moment: `sec` may be negative (before 1970); `nsec` in [0, 1e9) always counts forward. */
+export interface Timestamp {
+  readonly sec: number;
+  readonly nsec: number;
+}
+
+/** Attributes as stat(2) shows them. Implementations may hand out a live object; read it at once. */
+export interface Attributes {
+  readonly ino: Ino;
+  /** Type and permission bits, as st_mode. */
+  readonly mode: number;
+  readonly nlink: number;
+  readonly uid: number;
+  readonly gid: number;
+  /** new_encode_dev form, as MKNOD carries it. */
+  readonly rdev: number;
+  readonly size: number;
+  /** Allocated space in units of 512 bytes. */
+  readonly blocks: number;
+  readonly atimeSec: number;
+  readonly atimeNsec: number;
+  readonly mtimeSec: number;
+  readonly mtimeNsec: number;
+  readonly ctimeSec: number;
+  readonly ctimeNsec: number;
+  readonly btimeSec: number;
+  readonly btimeNsec: number;
+  /** `blocks` may still change without a request: the kernel must not cache these attributes. */
+  readonly isProvisional?: boolean;
+}
+
+/** The part of SETATTR that is set; absent means unchanged. */
+export interface AttributeChanges {
+  mode?: number;
+  uid?: number;
+  gid?: number;
+  size?: number;
+  atime?: Timestamp | 'now';
+  mtime?: Timestamp | 'now';
+  ctime?: Timestamp;
+  /** The kernel asks to clear setuid (and setgid if group-executable): HANDLE_KILLPRIV_V2. */
+  killSuidgid?: boolean;
+}
+
+export interface CreateArguments {
+  /** Type and permission bits; the kernel has already applied the umask (no DONT_MASK). */
+  readonly mode: number;
+  readonly umask: number;
+}
+
+export interface OpenArguments {
+  /** open(2) flags. O_TRUNC arrives here (ATOMIC_O_TRUNC). */
+  readonly flags: number;
+  readonly killSuidgid: boolean;
+}
+
+export interface Opened {
+  readonly fh: FileHandle;
+  readonly attributes: Attributes;
+}
+
+/** Bytes of a WRITE where they lie. To keep them, `slab.retain()` and later `slab.release()`. */
+export interface Payload {
+  readonly slab: Slab;
+  /** Offset of the first byte in the slab. */
+  readonly offset: number;
+  readonly bytes: number;
+}
+
+export interface WriteArguments {
+  readonly offset: number;
+  /** open(2) flags of the descriptor; O_APPEND writes go to the end of the file. */
+  readonly flags: number;
+  readonly killSuidgid: boolean;
+}
+
+export interface DirectoryEntry {
+  readonly name: Uint8Array;
+  readonly ino: Ino;
+  /** S_IFMT bits >> 12, as d_type. */
+  readonly type: number;
+  /** Cookie to continue after this entry; stays valid while the directory changes. */
+  readonly cookie: number;
+  /** Filled for readdirplus, except for `.` and `..`. */
+  readonly attributes: Attributes | undefined;
+}
+
+export interface FileSystemStatistics {
+  /** All counts in units of `blockBytes`. */
+  readonly blockBytes: number;
+  readonly blocks: number;
+  readonly blocksFree: number;
+  readonly blocksAvailable: number;
+  readonly files: number;
+  readonly filesFree: number;
+  readonly nameBytesMax: number;
+}
+
+export interface CopyArguments {
+  readonly from: { readonly ino: Ino; readonly offset: number };
+  readonly to: { readonly ino: Ino; readonly offset: number };
+  readonly bytes: number;
+}
+
+/** Opens and closes around a commit; see the rules above. */
+export interface Gate {
+  readonly isOpen: boolean;
+  /** Calls back in order of arrival once the gate is open. */
+  whenOpen(callback: () => void): void;
+}
+
+export interface FileSystem {
+  readonly gate: Gate;
+
+  /** undefined: no such name (cached by the kernel as a negative entry). @throws ENOENT ENOTDIR ENAMETOOLONG */
+  lookup(parent: Ino, name: Buffer): Attributes | undefined;
+  /** The kernel dropped `count` lookups of an inode. Never fails. */
+  forget(ino: Ino, count: number): void;
+  getAttributes(ino: Ino): Attributes;
+  /** (mutates) */
+  setAttributes(ino: Ino, changes: AttributeChanges, caller: Caller): Attributes;
+  readLink(ino: Ino): Buffer;
+  /** (mutates) */
+  makeSymlink(parent: Ino, name: Buffer, target: Buffer, caller: Caller): Attributes;
+  /** (mutates) regular file, fifo, socket or device by the type bits of `mode` */
+  makeNode(
+    parent: Ino,
+    name: Buffer,
+    create: CreateArguments & { readonly rdev: number },
+    caller: Caller,
+  ): Attributes;
+  /** (mutates) */
+  makeDirectory(parent: Ino, name: Buffer, create: CreateArguments, caller: Caller): Attributes;
+  /** (mutates) */
+  unlink(parent: Ino, name: Buffer): void;
+  /** (mutates) */
+  removeDirectory(parent: Ino, name: Buffer): void;
+  /** (mutates) flags: 0, RENAME_NOREPLACE 1, RENAME_EXCHANGE 2, RENAME_WHITEOUT 4 */
+  rename(
+    from: { readonly parent: Ino; readonly name: Buffer },
+    to: { readonly parent: Ino; readonly name: Buffer },
+    flags: number,
+    caller: Caller,
+  ): void;
+  /** (mutates) */
+  link(ino: Ino, parent: Ino, name: Buffer): Attributes;
+
+  /** (mutates, because of O_TRUNC) */
+  open(ino: Ino, open: OpenArguments): FileHandle;
+  /** (mutates) */
+  create(
+    parent: Ino,
+    name: Buffer,
+    create: CreateArguments & OpenArguments,
+    caller: Caller,
+  ): Opened;
+  /** (mutates) O_TMPFILE: an inode with no name */
+  makeTemporary(parent: Ino, create: CreateArguments & OpenArguments, caller: Caller): Opened;
+  /**
+   * Fills `into` from `offset` on; returns the bytes filled, short only at the end of the file.
+   * `into` is owned by the caller and stays valid until the promise, if any, settles.
+   */
+  read(fh: FileHandle, offset: number, into: Buffer): number | Promise<number>;
+  /** (mutates) Takes all bytes or throws. Returns bytes written. @throws ENOSPC EFBIG EIO EROFS */
+  write(fh: FileHandle, payload: Payload, write: WriteArguments): number;
+  /** close(2) of one descriptor: reports an earlier failure of this file; cheap. */
+  flush(fh: FileHandle): void;
+  /** Resolves when all that was acknowledged before the call is durable. */
+  fsync(fh: FileHandle): Promise<void>;
+  /** Last close. Never fails. */
+  release(fh: FileHandle): void;
+  /** whence: SEEK_DATA 3 or SEEK_HOLE 4. @throws ENXIO */
+  seek(fh: FileHandle, offset: number, whence: number): number;
+  /** (mutates) mode: fallocate(2) flags. @throws EOPNOTSUPP */
+  allocate(fh: FileHandle, offset: number, bytes: number, mode: number): void;
+  /** (mutates; re-checks the gate itself after waiting) Returns bytes copied, may be short. */
+  copyRange(copy: CopyArguments): number | Promise<number>;
+
+  openDirectory(ino: Ino): FileHandle;
+  /**
+   * Calls `emit` for each entry after `cookie` (0: from the start, `.` and `..` first) until it
+   * returns false (no room for that entry) or the entries end.
+   */
+  readDirectory(
+    fh: FileHandle,
+    cookie: number,
+    withAttributes: boolean,
+    emit: (entry: DirectoryEntry) => boolean,
+  ): void;
+  releaseDirectory(fh: FileHandle): void;
+
+  /** @throws ENODATA EOPNOTSUPP */
+  getXattr(ino: Ino, name: Buffer): Buffer;
+  /** Names, each closed by a NUL, in one buffer. */
+  listXattr(ino: Ino): Buffer;
+  /** (mutates) flags: XATTR_CREATE 1, XATTR_REPLACE 2 */
+  setXattr(ino: Ino, name: Buffer, value: Buffer, flags: number): void;
+  /** (mutates) */
+  removeXattr(ino: Ino, name: Buffer): void;
+
+  statistics(): FileSystemStatistics;
+  /** Resolves when everything acknowledged so far is durable (FSYNCDIR, SYNCFS). */
+  syncAll(): Promise<void>;
+}

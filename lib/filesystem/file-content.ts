@@ -1,0 +1,231 @@
+// The bytes of one regular file while it is in use. Three layers, the newest on top:
+//
+//   dirty    written and not yet given to ingest
+//   frozen   given to ingest (a "stretch"), still read from memory until its extents are installed
+//   extents  stored chunks, by way of the metastore
+//
+// A stretch replaces the extents of its range when it comes out of ingest. What changes that range
+// in the meantime by other means than a write (truncate, punch, copy) takes itself out of the
+// stretch (`exclude`), so that old bytes cannot come back.
+
+import { assert } from '../assert.ts';
+import type { ChunkReader } from '../dedup/chunk-reader.ts';
+import type { Span } from '../dedup/ingest.ts';
+import type { Extent } from '../metastore/extent-codec.ts';
+import { clip, type ExtentTable } from '../metastore/extents.ts';
+import type { Inode } from '../metastore/inodes.ts';
+import { native } from '../native.ts';
+import { DirtyRanges, type ByteRange, type DirtyRange } from './dirty-ranges.ts';
+
+/** Part of a file on its way through ingest. */
+export class Stretch {
+  /** What the cut covers; shrinks when the tail is handed back. */
+  range: ByteRange;
+  /** The parts of `range` whose extents are to be replaced. */
+  valid: ByteRange[];
+  /** The written bytes, for reads. */
+  readonly pieces = new DirtyRanges();
+  readonly isFinal: boolean;
+  isCut = false;
+
+  constructor(range: ByteRange, isFinal: boolean) {
+    this.range = range;
+    this.valid = [range];
+    this.isFinal = isFinal;
+  }
+
+  exclude(range: ByteRange): void {
+    this.pieces.remove(range);
+    this.valid = this.valid.flatMap((valid) => subtract(valid, range));
+  }
+}
+
+/** Where the next stretch may begin without cutting its left neighbour again. */
+export interface ResumePoint {
+  readonly offset: number;
+  readonly isAfterHole: boolean;
+}
+
+export class FileContent {
+  readonly inode: Inode;
+  readonly dirty = new DirtyRanges();
+  readonly extents: ExtentTable;
+  readonly #reader: ChunkReader;
+  /** In flight; their ranges do not overlap. */
+  stretches: Stretch[] = [];
+  resume: ResumePoint | undefined;
+  /** Open handles. */
+  handles = 0;
+  /** The file is gone: what comes out of ingest is dropped. */
+  isDiscarded = false;
+
+  constructor(inode: Inode, extents: ExtentTable, reader: ChunkReader) {
+    this.inode = inode;
+    this.extents = extents;
+    this.#reader = reader;
+  }
+
+  /** Bytes held in memory. */
+  get pendingBytes(): number {
+    let bytes = this.dirty.bytes;
+    for (const stretch of this.stretches) bytes += stretch.pieces.bytes;
+    return bytes;
+  }
+
+  /** Nothing is in memory: the extents tell everything. */
+  get isSettled(): boolean {
+    return this.dirty.isEmpty && this.stretches.length === 0;
+  }
+
+  /** Fills `into` with the bytes from `offset` on; all of it must lie inside the file. */
+  read(offset: number, into: Buffer): void {
+    const end = offset + into.length;
+    let gaps: ByteRange[] = [{ offset, end }];
+    for (const layer of [this.dirty, ...this.stretches.map((stretch) => stretch.pieces)]) {
+      if (layer.isEmpty) continue;
+      gaps = gaps.flatMap((gap) => copyLayer(layer, gap, offset, into));
+    }
+    for (const gap of gaps) {
+      this.readStored(gap, into.subarray(gap.offset - offset, gap.end - offset));
+    }
+  }
+
+  /** Fills `into` with what the extents show. @throws CorruptionError */
+  readStored(range: ByteRange, into: Buffer): void {
+    let filled = range.offset;
+    for (const whole of this.extents.find(this.inode.ino, range)) {
+      const extent = clip(whole, range);
+      if (extent.offset > filled) into.fill(0, filled - range.offset, extent.offset - range.offset);
+      const plain = this.#reader.read(extent.chunk);
+      const chunkEnd = extent.chunkOffset + extent.bytes;
+      assert(chunkEnd <= plain.length, 'an extent lies inside its chunk');
+      native.copy(plain, extent.chunkOffset, into, extent.offset - range.offset, extent.bytes);
+      filled = extent.offset + extent.bytes;
+    }
+    into.fill(0, filled - range.offset);
+  }
+
+  /** Makes the range a hole, or with `replacement` shows stored bytes there. */
+  replaceStored(range: ByteRange, replacement: readonly Extent[]): void {
+    this.forget(range);
+    this.extents.replace(this.inode, range, replacement);
+  }
+
+  /** Drops what memory holds for the range. */
+  forget(range: ByteRange): void {
+    this.dirty.remove(range);
+    for (const stretch of this.stretches) stretch.exclude(range);
+    this.resume = undefined;
+  }
+
+  /** Cuts the file off at `size`. */
+  truncate(size: number): void {
+    this.forget({ offset: size, end: Number.MAX_SAFE_INTEGER });
+    while (!this.extents.removeFrom(this.inode, size, 1024));
+  }
+
+  /** Drops everything in memory; what is in flight will not be installed. */
+  discard(): void {
+    this.isDiscarded = true;
+    this.dirty.clear();
+    for (const stretch of this.stretches) stretch.pieces.clear();
+    this.stretches = [];
+  }
+
+  /** The cut covers the stretch up to `covered` bytes; the rest becomes dirty again. */
+  finishCut(stretch: Stretch, covered: number, isAfterHole: boolean): void {
+    stretch.isCut = true;
+    if (this.isDiscarded) return;
+    const end = stretch.range.offset + covered;
+    if (end < stretch.range.end) {
+      const tail = { offset: end, end: stretch.range.end };
+      for (const range of stretch.pieces.take(tail)) this.dirty.putBeneath(range);
+      stretch.range = { offset: stretch.range.offset, end };
+      stretch.valid = stretch.valid.flatMap((valid) => subtract(valid, tail));
+    }
+    this.resume = stretch.isFinal ? undefined : { offset: end, isAfterHole };
+  }
+
+  /** The stretch is stored: its spans become the extents of its range. */
+  install(stretch: Stretch, spans: readonly Span[]): void {
+    if (this.isDiscarded) return;
+    const extents: Extent[] = [];
+    let offset = stretch.range.offset;
+    for (const { bytes, chunk } of spans) {
+      if (chunk !== undefined) extents.push({ offset, bytes, chunk, chunkOffset: 0 });
+      offset += bytes;
+    }
+    assert(offset === stretch.range.end, 'the spans cover the stretch');
+    for (const valid of stretch.valid) {
+      const inside = extents
+        .filter(
+          (extent) => extent.offset < valid.end && extent.offset + extent.bytes > valid.offset,
+        )
+        .map((extent) => clip(extent, valid));
+      this.extents.replace(this.inode, valid, inside);
+    }
+    stretch.pieces.clear();
+    this.stretches = this.stretches.filter((other) => other !== stretch);
+  }
+
+  /** First byte at or after `offset` that is not in a hole; undefined when there is none. */
+  nextData(offset: number): number | undefined {
+    const candidates = [
+      this.extents.next(this.inode, offset)?.offset,
+      this.dirty.next(offset)?.offset,
+    ];
+    for (const stretch of this.stretches) candidates.push(stretch.pieces.next(offset)?.offset);
+    const found = candidates.filter((candidate) => candidate !== undefined);
+    return found.length === 0 ? undefined : Math.max(offset, Math.min(...found));
+  }
+
+  /** First byte at or after `offset` that is in a hole, at most the file's size. */
+  nextHole(offset: number): number {
+    let position = offset;
+    for (;;) {
+      const end = this.#dataEnd(position);
+      if (end === undefined || position >= this.inode.size) break;
+      position = end;
+    }
+    return Math.min(position, this.inode.size);
+  }
+
+  /** End of something that covers the byte; undefined when it is in a hole. */
+  #dataEnd(offset: number): number | undefined {
+    for (const layer of [this.dirty, ...this.stretches.map((stretch) => stretch.pieces)]) {
+      const range = layer.next(offset);
+      if (range !== undefined && range.offset <= offset) return range.offset + range.bytes;
+    }
+    const extent = this.extents.at(this.inode.ino, offset);
+    return extent === undefined ? undefined : extent.offset + extent.bytes;
+  }
+}
+
+/** Copies what a layer holds of `gap`; returns what it does not hold. */
+function copyLayer(layer: DirtyRanges, gap: ByteRange, origin: number, into: Buffer): ByteRange[] {
+  const rest: ByteRange[] = [];
+  let position = gap.offset;
+  for (const range of layer.find(gap)) {
+    const from = Math.max(range.offset, gap.offset);
+    const to = Math.min(range.offset + range.bytes, gap.end);
+    if (from > position) rest.push({ offset: position, end: from });
+    copyRange(range, from, to, into, from - origin);
+    position = to;
+  }
+  if (position < gap.end) rest.push({ offset: position, end: gap.end });
+  return rest;
+}
+
+function copyRange(range: DirtyRange, from: number, to: number, into: Buffer, at: number): void {
+  const start = range.slabOffset + (from - range.offset);
+  native.copy(range.slab.bytes, start, into, at, to - from);
+}
+
+/** `range` without `cut`: none, one or two ranges. */
+function subtract(range: ByteRange, cut: ByteRange): ByteRange[] {
+  if (cut.end <= range.offset || cut.offset >= range.end) return [range];
+  const rest: ByteRange[] = [];
+  if (range.offset < cut.offset) rest.push({ offset: range.offset, end: cut.offset });
+  if (cut.end < range.end) rest.push({ offset: cut.end, end: range.end });
+  return rest;
+}

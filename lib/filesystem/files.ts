@@ -1,0 +1,137 @@
+// Regular files: open, read, write, seek, allocate.
+
+import { Errno } from '../errno.ts';
+import { CorruptionError, DedupfsError, posixError } from '../errors.ts';
+import type { Inode } from '../metastore/inodes.ts';
+import { FILE_BYTES_MAX, setSize } from './attributes.ts';
+import type { FileHandle, OpenArguments, Payload, WriteArguments } from './contract.ts';
+import type { ContentIngest } from './content-ingest.ts';
+import { dropPrivileges, touchContent, type Core } from './core.ts';
+import type { GatherBuffer } from './gather-buffer.ts';
+import type { HandleTable, OpenFile } from './handles.ts';
+
+/** open(2) flags (asm-generic/fcntl.h). */
+const O_TRUNC = 0o1000;
+const O_APPEND = 0o2000;
+
+const SEEK_DATA = 3;
+const SEEK_HOLE = 4;
+
+/** fallocate(2) modes. */
+const KEEP_SIZE = 1;
+const PUNCH_HOLE = 2;
+const ZERO_RANGE = 0x10;
+
+export interface FileParts {
+  readonly core: Core;
+  readonly handles: HandleTable;
+  readonly ingest: ContentIngest;
+  readonly gather: GatherBuffer;
+}
+
+/** @throws EISDIR ENXIO EROFS */
+export function openFile(parts: FileParts, inode: Inode, open: OpenArguments): FileHandle {
+  const { core, handles } = parts;
+  if (inode.isDirectory) throw posixError(Errno.EISDIR);
+  if (!inode.isRegular) throw posixError(Errno.ENXIO); // fifos and devices are the kernel's own
+  if ((open.flags & O_TRUNC) !== 0) {
+    core.changes.begin();
+    setSize(core, inode, 0);
+  }
+  if (open.killSuidgid) dropPrivileges(core, inode, true);
+  const content = core.contents.open(inode);
+  content.handles += 1;
+  core.orphans.noteOpened(inode.ino);
+  return handles.addFile({ inode, content });
+}
+
+export function releaseFile(parts: FileParts, fh: FileHandle): void {
+  const file = parts.handles.removeFile(fh);
+  if (file === undefined) return;
+  const { content, inode } = file;
+  content.handles -= 1;
+  if (content.handles === 0) parts.ingest.noteClosed(content);
+  parts.core.contents.release(content);
+  parts.core.orphans.noteClosed(inode.ino);
+}
+
+/** Fills `into`; returns the bytes that lie inside the file. @throws EIO a chunk is damaged */
+export function readFile(core: Core, file: OpenFile, offset: number, into: Buffer): number {
+  const { inode, content } = file;
+  const bytes = Math.min(into.length, Math.max(0, inode.size - offset));
+  if (bytes === 0) return 0;
+  try {
+    content.read(offset, into.subarray(0, bytes));
+  } catch (error) {
+    if (!(error instanceof CorruptionError)) throw error;
+    core.log.error({ err: error, ino: inode.ino, offset, bytes }, 'read of damaged data refused');
+    throw new DedupfsError(`inode ${inode.ino}, bytes ${offset} to ${offset + bytes}`, {
+      cause: error,
+    });
+  }
+  return bytes;
+}
+
+/** @throws ENOSPC EFBIG EROFS */
+export function writeFile(
+  parts: FileParts,
+  file: OpenFile,
+  payload: Payload,
+  write: WriteArguments,
+): number {
+  const { core, gather, ingest } = parts;
+  const { inode, content } = file;
+  if (payload.bytes === 0) return 0;
+  core.changes.begin();
+  // The kernel sends its idea of the end; ours cannot be behind another writer's.
+  const offset = (write.flags & O_APPEND) !== 0 ? inode.size : write.offset;
+  const end = offset + payload.bytes;
+  if (end > FILE_BYTES_MAX) throw posixError(Errno.EFBIG);
+  core.changes.admit(payload.bytes);
+  content.dirty.put({ offset, bytes: payload.bytes, ...gather.keep(payload) });
+  if (end > inode.size) core.metastore.inodes.resize(inode, end);
+  dropPrivileges(core, inode, write.killSuidgid);
+  touchContent(core, inode);
+  ingest.noteWrite(content);
+  return payload.bytes;
+}
+
+/** @throws ENXIO EINVAL */
+export function seekFile(file: OpenFile, offset: number, whence: number): number {
+  const { inode, content } = file;
+  if (offset >= inode.size) throw posixError(Errno.ENXIO);
+  if (whence === SEEK_HOLE) return content.nextHole(offset);
+  if (whence !== SEEK_DATA) throw posixError(Errno.EINVAL);
+  const found = content.nextData(offset);
+  if (found === undefined || found >= inode.size) throw posixError(Errno.ENXIO);
+  return found;
+}
+
+/**
+ * fallocate(2). Space cannot be reserved in a deduplicating store, since what will be written is not
+ * known; a plain allocation only extends the file. @throws EOPNOTSUPP EFBIG EINVAL ENOSPC EROFS
+ */
+export function allocate(
+  core: Core,
+  file: OpenFile,
+  range: { readonly offset: number; readonly bytes: number },
+  mode: number,
+): void {
+  const { inode, content } = file;
+  const end = range.offset + range.bytes;
+  const keepsSize = (mode & KEEP_SIZE) !== 0;
+  const kind = mode & ~KEEP_SIZE;
+  if (range.bytes <= 0) throw posixError(Errno.EINVAL);
+  if (end > FILE_BYTES_MAX) throw posixError(Errno.EFBIG);
+  if (kind !== 0 && kind !== ZERO_RANGE && !(kind === PUNCH_HOLE && keepsSize)) {
+    throw posixError(Errno.EOPNOTSUPP);
+  }
+  core.changes.begin();
+  if (kind === 0) core.changes.admit(range.bytes);
+  else content.replaceStored({ offset: range.offset, end }, []);
+  const extends_ = !keepsSize && end > inode.size;
+  if (extends_) core.metastore.inodes.resize(inode, end);
+  if (kind === 0 && !extends_) return;
+  dropPrivileges(core, inode, false);
+  touchContent(core, inode);
+}

@@ -1,0 +1,229 @@
+// The filesystem on a store: POSIX meaning for each kind of request, one line each; the work is in
+// the files beside it. See contract.ts for what every method promises.
+
+import { FileType } from '../metastore/inodes.ts';
+import { setAttributes } from './attributes.ts';
+import type {
+  AttributeChanges,
+  Attributes,
+  Caller,
+  CopyArguments,
+  CreateArguments,
+  DirectoryEntry,
+  FileHandle,
+  FileSystem,
+  FileSystemStatistics,
+  Ino,
+  OpenArguments,
+  Opened,
+  Payload,
+  WriteArguments,
+} from './contract.ts';
+import type { ContentIngest } from './content-ingest.ts';
+import { copyRange } from './copy-range.ts';
+import { attributesOf, findDirectory, findInode, type Core } from './core.ts';
+import { readDirectory } from './directories.ts';
+import { getXattr, listXattr, removeXattr, setXattr } from './extended-attributes.ts';
+import {
+  allocate,
+  openFile,
+  readFile,
+  releaseFile,
+  seekFile,
+  writeFile,
+  type FileParts,
+} from './files.ts';
+import type { GatherBuffer } from './gather-buffer.ts';
+import type { CommitGate } from './gate.ts';
+import { HandleTable } from './handles.ts';
+import * as namespace from './namespace.ts';
+
+export interface DedupFileSystemOptions {
+  readonly core: Core;
+  readonly ingest: ContentIngest;
+  readonly gather: GatherBuffer;
+  statistics(): FileSystemStatistics;
+}
+
+export class DedupFileSystem implements FileSystem {
+  readonly gate: CommitGate;
+  readonly #core: Core;
+  readonly #parts: FileParts;
+  readonly #handles = new HandleTable();
+  readonly #statistics: () => FileSystemStatistics;
+
+  constructor(options: DedupFileSystemOptions) {
+    this.#core = options.core;
+    this.gate = options.core.gate;
+    this.#parts = {
+      core: options.core,
+      handles: this.#handles,
+      ingest: options.ingest,
+      gather: options.gather,
+    };
+    this.#statistics = () => options.statistics();
+  }
+
+  lookup(parent: Ino, name: Buffer): Attributes | undefined {
+    const inode = namespace.lookup(this.#core, parent, name);
+    return inode === undefined ? undefined : attributesOf(this.#core, inode);
+  }
+
+  forget(ino: Ino): void {
+    this.#core.orphans.noteForgotten(ino);
+  }
+
+  getAttributes(ino: Ino): Attributes {
+    return attributesOf(this.#core, findInode(this.#core, ino));
+  }
+
+  setAttributes(ino: Ino, changes: AttributeChanges): Attributes {
+    const inode = findInode(this.#core, ino);
+    if (Object.keys(changes).length > 0) setAttributes(this.#core, inode, changes);
+    return attributesOf(this.#core, inode);
+  }
+
+  readLink(ino: Ino): Buffer {
+    const inode = findInode(this.#core, ino);
+    return namespace.readLink(this.#core, inode);
+  }
+
+  makeSymlink(parent: Ino, name: Buffer, target: Buffer, caller: Caller): Attributes {
+    const inode = namespace.makeSymlink(this.#core, { parent, name }, target, caller);
+    return attributesOf(this.#core, inode);
+  }
+
+  makeNode(
+    parent: Ino,
+    name: Buffer,
+    create: CreateArguments & { readonly rdev: number },
+    caller: Caller,
+  ): Attributes {
+    const inode = namespace.makeNode(this.#core, { parent, name }, create.mode, caller);
+    inode.rdev = create.rdev;
+    return attributesOf(this.#core, inode);
+  }
+
+  makeDirectory(parent: Ino, name: Buffer, create: CreateArguments, caller: Caller): Attributes {
+    const mode = (create.mode & ~FileType.MASK) | FileType.DIRECTORY;
+    const inode = namespace.makeNode(this.#core, { parent, name }, mode, caller);
+    return attributesOf(this.#core, inode);
+  }
+
+  unlink(parent: Ino, name: Buffer): void {
+    namespace.unlink(this.#core, { parent, name });
+  }
+
+  removeDirectory(parent: Ino, name: Buffer): void {
+    namespace.removeDirectory(this.#core, { parent, name });
+  }
+
+  rename(from: namespace.Place, to: namespace.Place, flags: number, caller: Caller): void {
+    namespace.rename(this.#core, from, to, flags, caller);
+  }
+
+  link(ino: Ino, parent: Ino, name: Buffer): Attributes {
+    return attributesOf(this.#core, namespace.link(this.#core, ino, { parent, name }));
+  }
+
+  open(ino: Ino, open: OpenArguments): FileHandle {
+    return openFile(this.#parts, findInode(this.#core, ino), open);
+  }
+
+  create(
+    parent: Ino,
+    name: Buffer,
+    create: CreateArguments & OpenArguments,
+    caller: Caller,
+  ): Opened {
+    const mode = (create.mode & ~FileType.MASK) | FileType.REGULAR;
+    const inode = namespace.makeNode(this.#core, { parent, name }, mode, caller);
+    const fh = openFile(this.#parts, inode, { flags: 0, killSuidgid: false });
+    return { fh, attributes: attributesOf(this.#core, inode) };
+  }
+
+  makeTemporary(parent: Ino, create: CreateArguments & OpenArguments, caller: Caller): Opened {
+    const mode = (create.mode & ~FileType.MASK) | FileType.REGULAR;
+    this.#core.changes.begin();
+    this.#core.changes.admit(0);
+    const directory = namespace.findLivingDirectory(this.#core, parent);
+    const inode = namespace.makeInode(this.#core, directory, mode, caller);
+    this.#core.orphans.add(inode, 0);
+    const fh = openFile(this.#parts, inode, { flags: 0, killSuidgid: false });
+    return { fh, attributes: attributesOf(this.#core, inode) };
+  }
+
+  read(fh: FileHandle, offset: number, into: Buffer): number {
+    return readFile(this.#core, this.#handles.file(fh), offset, into);
+  }
+
+  write(fh: FileHandle, payload: Payload, write: WriteArguments): number {
+    return writeFile(this.#parts, this.#handles.file(fh), payload, write);
+  }
+
+  flush(fh: FileHandle): void {
+    this.#handles.file(fh);
+  }
+
+  async fsync(fh: FileHandle): Promise<void> {
+    this.#handles.file(fh);
+    await this.#core.changes.commit();
+  }
+
+  release(fh: FileHandle): void {
+    releaseFile(this.#parts, fh);
+  }
+
+  seek(fh: FileHandle, offset: number, whence: number): number {
+    return seekFile(this.#handles.file(fh), offset, whence);
+  }
+
+  allocate(fh: FileHandle, offset: number, bytes: number, mode: number): void {
+    allocate(this.#core, this.#handles.file(fh), { offset, bytes }, mode);
+  }
+
+  async copyRange(copy: CopyArguments): Promise<number> {
+    return copyRange(this.#parts, copy);
+  }
+
+  openDirectory(ino: Ino): FileHandle {
+    return this.#handles.addDirectory(findDirectory(this.#core, ino));
+  }
+
+  readDirectory(
+    fh: FileHandle,
+    cookie: number,
+    withAttributes: boolean,
+    emit: (entry: DirectoryEntry) => boolean,
+  ): void {
+    readDirectory(this.#core, this.#handles.directory(fh), cookie, withAttributes, emit);
+  }
+
+  releaseDirectory(fh: FileHandle): void {
+    this.#handles.removeDirectory(fh);
+  }
+
+  getXattr(ino: Ino, name: Buffer): Buffer {
+    return getXattr(this.#core, findInode(this.#core, ino), name);
+  }
+
+  listXattr(ino: Ino): Buffer {
+    return listXattr(this.#core, findInode(this.#core, ino));
+  }
+
+  setXattr(ino: Ino, name: Buffer, value: Buffer, flags: number): void {
+    setXattr(this.#core, findInode(this.#core, ino), name, value, flags);
+  }
+
+  removeXattr(ino: Ino, name: Buffer): void {
+    removeXattr(this.#core, findInode(this.#core, ino), name);
+  }
+
+  statistics(): FileSystemStatistics {
+    return this.#statistics();
+  }
+
+  async syncAll(): Promise<void> {
+    await this.#core.changes.commit();
+  }
+}

@@ -1,0 +1,67 @@
+// Open files and directories by their number.
+
+import { Errno } from '../errno.ts';
+import { posixError } from '../errors.ts';
+import type { Inode } from '../metastore/inodes.ts';
+import type { FileHandle } from './contract.ts';
+import type { FileContent } from './file-content.ts';
+
+export interface OpenFile {
+  readonly inode: Inode;
+  readonly content: FileContent;
+}
+
+export class HandleTable {
+  readonly #files = new Map<FileHandle, OpenFile>();
+  readonly #directories = new Map<FileHandle, Inode>();
+  #next = 1;
+
+  get openFiles(): number {
+    return this.#files.size;
+  }
+
+  addFile(file: OpenFile): FileHandle {
+    const fh = this.#take();
+    this.#files.set(fh, file);
+    return fh;
+  }
+
+  addDirectory(inode: Inode): FileHandle {
+    const fh = this.#take();
+    inode.pins += 1;
+    this.#directories.set(fh, inode);
+    return fh;
+  }
+
+  #take(): FileHandle {
+    const fh = this.#next as FileHandle;
+    this.#next += 1;
+    return fh;
+  }
+
+  /** @throws EBADF */
+  file(fh: FileHandle): OpenFile {
+    const file = this.#files.get(fh);
+    if (file === undefined) throw posixError(Errno.EBADF);
+    return file;
+  }
+
+  /** @throws EBADF */
+  directory(fh: FileHandle): Inode {
+    const inode = this.#directories.get(fh);
+    if (inode === undefined) throw posixError(Errno.EBADF);
+    return inode;
+  }
+
+  removeFile(fh: FileHandle): OpenFile | undefined {
+    const file = this.#files.get(fh);
+    this.#files.delete(fh);
+    return file;
+  }
+
+  removeDirectory(fh: FileHandle): void {
+    const inode = this.#directories.get(fh);
+    if (inode !== undefined) inode.pins -= 1;
+    this.#directories.delete(fh);
+  }
+}

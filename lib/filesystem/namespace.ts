@@ -1,0 +1,252 @@
+// Names: looking them up, making and removing them, moving them. Permission checks are the kernel's
+// (default_permissions); what is checked here is what it cannot know.
+
+import { Errno } from '../errno.ts';
+import { posixError } from '../errors.ts';
+import { FileType, type Inode } from '../metastore/inodes.ts';
+import type { Dentry } from '../metastore/dentries.ts';
+import type { Caller, Ino } from './contract.ts';
+import { findDirectory, findInode, touchContent, touchStatus, type Core } from './core.ts';
+
+export const NAME_BYTES_MAX = 255;
+/** PATH_MAX less its NUL. */
+const TARGET_BYTES_MAX = 4095;
+/** nlink is 32 bits on the wire; ext4 stops at 65,000. */
+const LINKS_MAX = 2 ** 31;
+const SET_GROUP_ID = 0o2000;
+const RENAME_NOREPLACE = 1;
+const RENAME_EXCHANGE = 2;
+const RENAME_WHITEOUT = 4;
+
+export interface Place {
+  readonly parent: Ino;
+  readonly name: Buffer;
+}
+
+/** @throws ENOENT ENOTDIR ENAMETOOLONG */
+export function lookup(core: Core, parent: Ino, name: Buffer): Inode | undefined {
+  checkName(name);
+  const directory = findDirectory(core, parent);
+  const dentry = core.metastore.dentries.find(directory.ino, name);
+  return dentry === undefined ? undefined : findInode(core, dentry.ino as Ino);
+}
+
+/** A new inode, owned as POSIX says, without a name. @param mode type and permission bits */
+export function makeInode(core: Core, directory: Inode, mode: number, caller: Caller): Inode {
+  // A set-gid directory hands its group down, and itself to directories.
+  const inheritsGroup = (directory.mode & SET_GROUP_ID) !== 0;
+  const isDirectory = (mode & FileType.MASK) === FileType.DIRECTORY;
+  const inode = core.metastore.inodes.create(
+    inheritsGroup && isDirectory ? mode | SET_GROUP_ID : mode,
+  );
+  inode.uid = caller.uid;
+  inode.gid = inheritsGroup ? directory.gid : caller.gid;
+  touchContent(core, inode);
+  inode.atimeSec = inode.btimeSec = inode.ctimeSec;
+  inode.atimeNsec = inode.btimeNsec = inode.ctimeNsec;
+  return inode;
+}
+
+/** Makes an inode with a name. @throws EEXIST ENOENT ENOTDIR ENAMETOOLONG ENOSPC */
+export function makeNode(core: Core, place: Place, mode: number, caller: Caller): Inode {
+  checkName(place.name);
+  core.changes.begin();
+  core.changes.admit(0);
+  const directory = findLivingDirectory(core, place.parent);
+  if (core.metastore.dentries.find(directory.ino, place.name) !== undefined) {
+    throw posixError(Errno.EEXIST);
+  }
+  const inode = makeInode(core, directory, mode, caller);
+  inode.nlink = 1;
+  if (inode.isDirectory) {
+    inode.nlink = 2;
+    inode.parent = directory.ino;
+    directory.nlink += 1;
+  }
+  core.metastore.dentries.insert(directory.ino, place.name, inode.ino, inode.mode);
+  touchContent(core, directory);
+  return inode;
+}
+
+/** @throws EEXIST ENOENT ENOTDIR ENAMETOOLONG ENOSPC */
+export function makeSymlink(core: Core, place: Place, target: Buffer, caller: Caller): Inode {
+  if (target.length > TARGET_BYTES_MAX) throw posixError(Errno.ENAMETOOLONG);
+  const inode = makeNode(core, place, FileType.SYMLINK | 0o777, caller);
+  core.metastore.symlinks.insert(inode.ino, target);
+  // The kernel caches the target by this size (CACHE_SYMLINKS).
+  core.metastore.inodes.resize(inode, target.length);
+  return inode;
+}
+
+/** @throws EINVAL not a symlink */
+export function readLink(core: Core, inode: Inode): Buffer {
+  const target = core.metastore.symlinks.get(inode.ino);
+  if (target === undefined) throw posixError(Errno.EINVAL);
+  return target;
+}
+
+/** @throws EEXIST ENOENT EPERM EMLINK ENAMETOOLONG */
+export function link(core: Core, ino: Ino, place: Place): Inode {
+  checkName(place.name);
+  core.changes.begin();
+  const inode = findInode(core, ino);
+  const directory = findLivingDirectory(core, place.parent);
+  if (inode.isDirectory) throw posixError(Errno.EPERM);
+  if (inode.nlink >= LINKS_MAX) throw posixError(Errno.EMLINK);
+  if (core.metastore.dentries.find(directory.ino, place.name) !== undefined) {
+    throw posixError(Errno.EEXIST);
+  }
+  if (inode.nlink === 0) core.orphans.remove(inode);
+  inode.nlink += 1;
+  core.metastore.dentries.insert(directory.ino, place.name, inode.ino, inode.mode);
+  touchStatus(core, inode);
+  touchContent(core, directory);
+  return inode;
+}
+
+/** @throws ENOENT EISDIR */
+export function unlink(core: Core, place: Place): void {
+  checkName(place.name);
+  core.changes.begin();
+  const directory = findDirectory(core, place.parent);
+  const { inode } = findEntry(core, directory, place.name);
+  if (inode.isDirectory) throw posixError(Errno.EISDIR);
+  core.metastore.dentries.remove(directory.ino, place.name);
+  touchContent(core, directory);
+  dropName(core, inode);
+}
+
+/** @throws ENOENT ENOTDIR ENOTEMPTY */
+export function removeDirectory(core: Core, place: Place): void {
+  checkName(place.name);
+  core.changes.begin();
+  const directory = findDirectory(core, place.parent);
+  const { inode } = findEntry(core, directory, place.name);
+  if (!inode.isDirectory) throw posixError(Errno.ENOTDIR);
+  if (!core.metastore.dentries.isEmpty(inode.ino)) throw posixError(Errno.ENOTEMPTY);
+  core.metastore.dentries.remove(directory.ino, place.name);
+  directory.nlink -= 1;
+  touchContent(core, directory);
+  dropName(core, inode);
+}
+
+/** The inode lost a name; a directory loses its only one. */
+function dropName(core: Core, inode: Inode): void {
+  inode.nlink = inode.isDirectory ? 0 : inode.nlink - 1;
+  touchStatus(core, inode);
+  if (inode.nlink > 0) return;
+  core.orphans.add(inode, core.contents.find(inode.ino)?.handles ?? 0);
+}
+
+/** @param flags RENAME_* of renameat2(2) */
+export function rename(core: Core, from: Place, to: Place, flags: number, caller: Caller): void {
+  checkName(from.name);
+  checkName(to.name);
+  const isExchange = (flags & RENAME_EXCHANGE) !== 0;
+  const known = RENAME_NOREPLACE | RENAME_EXCHANGE | RENAME_WHITEOUT;
+  if ((flags & ~known) !== 0 || (isExchange && flags !== RENAME_EXCHANGE)) {
+    throw posixError(Errno.EINVAL);
+  }
+  core.changes.begin();
+  const source = findDirectory(core, from.parent);
+  const target = findLivingDirectory(core, to.parent);
+  const { inode } = findEntry(core, source, from.name);
+  const present = core.metastore.dentries.find(target.ino, to.name);
+  const replaced = present === undefined ? undefined : findInode(core, present.ino as Ino);
+  if ((flags & RENAME_NOREPLACE) !== 0 && replaced !== undefined) throw posixError(Errno.EEXIST);
+  if (isExchange && replaced === undefined) throw posixError(Errno.ENOENT);
+  // Two names of one file: POSIX says nothing happens.
+  if (replaced === inode) return;
+  if (inode.isDirectory) checkNotBelow(core, target, inode);
+  if (isExchange && replaced?.isDirectory === true) checkNotBelow(core, source, replaced);
+  if (isExchange && replaced !== undefined) {
+    exchange(
+      core,
+      { place: from, directory: source, inode },
+      { place: to, directory: target, inode: replaced },
+    );
+    return;
+  }
+  if (replaced !== undefined) checkReplaceable(core, inode, replaced);
+  const { dentries } = core.metastore;
+  dentries.remove(source.ino, from.name);
+  if (replaced !== undefined) {
+    dentries.remove(target.ino, to.name);
+    if (replaced.isDirectory) target.nlink -= 1;
+    dropName(core, replaced);
+  }
+  dentries.insert(target.ino, to.name, inode.ino, inode.mode);
+  moveParent(inode, source, target);
+  touchMoved(core, [source, target], [inode]);
+  if ((flags & RENAME_WHITEOUT) !== 0) {
+    makeNode(core, from, FileType.CHARACTER_DEVICE, caller); // device 0:0
+  }
+}
+
+interface Named {
+  readonly place: Place;
+  readonly directory: Inode;
+  readonly inode: Inode;
+}
+
+function exchange(core: Core, one: Named, other: Named): void {
+  const { dentries } = core.metastore;
+  dentries.remove(one.directory.ino, one.place.name);
+  dentries.remove(other.directory.ino, other.place.name);
+  dentries.insert(one.directory.ino, one.place.name, other.inode.ino, other.inode.mode);
+  dentries.insert(other.directory.ino, other.place.name, one.inode.ino, one.inode.mode);
+  moveParent(one.inode, one.directory, other.directory);
+  moveParent(other.inode, other.directory, one.directory);
+  touchMoved(core, [one.directory, other.directory], [one.inode, other.inode]);
+}
+
+/** A directory's '..' counts as a link of its parent. */
+function moveParent(inode: Inode, source: Inode, target: Inode): void {
+  if (!inode.isDirectory) return;
+  source.nlink -= 1;
+  target.nlink += 1;
+  inode.parent = target.ino;
+}
+
+function touchMoved(core: Core, directories: readonly Inode[], inodes: readonly Inode[]): void {
+  for (const directory of directories) touchContent(core, directory);
+  for (const inode of inodes) touchStatus(core, inode);
+}
+
+/** @throws EISDIR ENOTDIR ENOTEMPTY */
+function checkReplaceable(core: Core, inode: Inode, replaced: Inode): void {
+  if (inode.isDirectory && !replaced.isDirectory) throw posixError(Errno.ENOTDIR);
+  if (!inode.isDirectory && replaced.isDirectory) throw posixError(Errno.EISDIR);
+  if (replaced.isDirectory && !core.metastore.dentries.isEmpty(replaced.ino)) {
+    throw posixError(Errno.ENOTEMPTY);
+  }
+}
+
+/** A directory cannot move below itself. @throws EINVAL */
+function checkNotBelow(core: Core, target: Inode, moved: Inode): void {
+  let directory: Inode | undefined = target;
+  while (directory !== undefined && directory.parent !== directory.ino) {
+    if (directory === moved) throw posixError(Errno.EINVAL);
+    directory = core.metastore.inodes.get(directory.parent);
+  }
+  if (directory === moved) throw posixError(Errno.EINVAL);
+}
+
+function findEntry(core: Core, directory: Inode, name: Buffer): { dentry: Dentry; inode: Inode } {
+  const dentry = core.metastore.dentries.find(directory.ino, name);
+  if (dentry === undefined) throw posixError(Errno.ENOENT);
+  return { dentry, inode: findInode(core, dentry.ino as Ino) };
+}
+
+/** A directory that may take names: a removed one, still somebody's working directory, may not. */
+export function findLivingDirectory(core: Core, ino: Ino): Inode {
+  const directory = findDirectory(core, ino);
+  if (directory.nlink === 0) throw posixError(Errno.ENOENT);
+  return directory;
+}
+
+/** @throws ENAMETOOLONG EINVAL */
+function checkName(name: Buffer): void {
+  if (name.length > NAME_BYTES_MAX) throw posixError(Errno.ENAMETOOLONG);
+  if (name.length === 0) throw posixError(Errno.EINVAL);
+}

@@ -1,0 +1,73 @@
+// Handlers of the requests about open directories.
+
+import type { FileHandle } from '../filesystem/contract.ts';
+import { decodeRead, decodeRelease } from '../protocol/decode-files.ts';
+import { DirentPacker } from '../protocol/dirents.ts';
+import { OpenReply } from '../protocol/flags.ts';
+import { outHeader } from '../protocol/reply-structs.ts';
+import type { Ino } from '../filesystem/contract.ts';
+import type { Exchange } from './exchange.ts';
+import type { HandlerContext } from './handler.ts';
+import type { ReplyBuffer } from './reply-buffers.ts';
+
+export function opendir(exchange: Exchange, { fs }: HandlerContext): void {
+  const fh = fs.openDirectory(exchange.ino);
+  // The kernel drops its copy of the entries when it changes the directory, and nobody else does.
+  const flags = OpenReply.CACHE_DIR | OpenReply.KEEP_CACHE;
+  if (!exchange.replyOpened(fh, flags)) fs.releaseDirectory(fh);
+}
+
+export function readdir(exchange: Exchange, context: HandlerContext): void | Promise<void> {
+  return withBuffer(exchange, context, packEntries);
+}
+
+export function readdirplus(exchange: Exchange, context: HandlerContext): void | Promise<void> {
+  return withBuffer(exchange, context, packEntriesPlus);
+}
+
+export function releasedir(exchange: Exchange, { fs }: HandlerContext): void {
+  fs.releaseDirectory(decodeRelease(exchange.request) as FileHandle);
+  exchange.replyEmpty();
+}
+
+interface Listing {
+  readonly fh: FileHandle;
+  readonly cookie: number;
+  readonly bytesMax: number;
+  readonly buffer: ReplyBuffer;
+}
+type Pack = (exchange: Exchange, context: HandlerContext, listing: Listing) => void;
+
+function withBuffer(exchange: Exchange, context: HandlerContext, pack: Pack): void | Promise<void> {
+  const { fh, offset, size } = decodeRead(exchange.request);
+  const { replyBuffers } = context;
+  const run = (buffer: ReplyBuffer): void => {
+    try {
+      // A smaller reply than asked for is right: the kernel continues after its last entry.
+      const bytesMax = Math.min(size, buffer.payload.length);
+      pack(exchange, context, { fh: fh as FileHandle, cookie: offset, bytesMax, buffer });
+    } finally {
+      replyBuffers.release(buffer);
+    }
+  };
+  const buffer = replyBuffers.acquire();
+  if (buffer === undefined) return replyBuffers.whenFree().then(run);
+  run(buffer);
+}
+
+function packEntries(exchange: Exchange, { fs }: HandlerContext, listing: Listing): void {
+  const { framed } = listing.buffer;
+  const packer = new DirentPacker(framed, outHeader.bytes, listing.bytesMax);
+  fs.readDirectory(listing.fh, listing.cookie, false, (entry) => packer.add(entry));
+  exchange.replyFramed(framed, packer.bytes);
+}
+
+function packEntriesPlus(exchange: Exchange, { fs }: HandlerContext, listing: Listing): void {
+  const { framed } = listing.buffer;
+  const packer = new DirentPacker(framed, outHeader.bytes, listing.bytesMax);
+  fs.readDirectory(listing.fh, listing.cookie, true, (entry) =>
+    packer.addPlus(entry, entry.attributes),
+  );
+  if (exchange.replyFramed(framed, packer.bytes)) return;
+  for (const ino of packer.countedInodes()) fs.forget(ino as Ino, 1);
+}

@@ -1,0 +1,178 @@
+// Handlers of the requests about open files, and of those about the filesystem as a whole.
+
+import { Errno } from '../errno.ts';
+import { posixError } from '../errors.ts';
+import type { FileHandle, Ino, Opened } from '../filesystem/contract.ts';
+import * as decode from '../protocol/decode-files.ts';
+import { OpenFlag, OpenReply } from '../protocol/flags.ts';
+import type { Exchange } from './exchange.ts';
+import type { HandlerContext } from './handler.ts';
+import { checkedName } from './handlers-names.ts';
+import type { ReplyBuffer } from './reply-buffers.ts';
+
+/**
+ * The reply of COPY_FILE_RANGE counts in 32 bits, so longer copies go piecewise (the caller gets a
+ * short count and asks for the rest).
+ */
+const COPY_BYTES_MAX = 1024 * 1024 * 1024;
+
+export function open(exchange: Exchange, { fs }: HandlerContext): void {
+  const request = decode.decodeOpen(exchange.request);
+  const fh = fs.open(exchange.ino, request);
+  if (!exchange.replyOpened(fh, openReplyFlags(request.flags))) fs.release(fh);
+}
+
+export function create(exchange: Exchange, context: HandlerContext): void {
+  const request = decode.decodeCreate(exchange.request);
+  const name = checkedName(request.name);
+  const opened = context.fs.create(exchange.ino, name, request, exchange);
+  replyCreated(exchange, context, opened, request.flags);
+}
+
+export function tmpfile(exchange: Exchange, context: HandlerContext): void {
+  const request = decode.decodeCreate(exchange.request);
+  const opened = context.fs.makeTemporary(exchange.ino, request, exchange);
+  replyCreated(exchange, context, opened, request.flags);
+}
+
+export function read(exchange: Exchange, context: HandlerContext): void | Promise<void> {
+  const request = decode.decodeRead(exchange.request);
+  const buffer = context.replyBuffers.acquire();
+  if (buffer !== undefined) return readInto(exchange, context, request, buffer);
+  return context.replyBuffers
+    .whenFree()
+    .then((freed) => readInto(exchange, context, request, freed));
+}
+
+export function write(exchange: Exchange, { fs }: HandlerContext): void {
+  const { slab } = exchange;
+  // The session keeps the slab of a WRITE that waits.
+  if (slab === undefined) throw new Error('a WRITE without its slab');
+  const request = decode.decodeWrite(exchange.request);
+  const payload = { slab, offset: request.dataOffset, bytes: request.dataBytes };
+  exchange.replyWritten(fs.write(request.fh as FileHandle, payload, request));
+}
+
+export function flush(exchange: Exchange, { fs }: HandlerContext): void {
+  fs.flush(decode.decodeFlush(exchange.request) as FileHandle);
+  exchange.replyEmpty();
+}
+
+export async function fsync(exchange: Exchange, { fs }: HandlerContext): Promise<void> {
+  await fs.fsync(decode.decodeFsync(exchange.request) as FileHandle);
+  exchange.replyEmpty();
+}
+
+/** FSYNCDIR and SYNCFS: names are durable when everything is. */
+export async function syncAll(exchange: Exchange, { fs }: HandlerContext): Promise<void> {
+  await fs.syncAll();
+  exchange.replyEmpty();
+}
+
+export function release(exchange: Exchange, { fs }: HandlerContext): void {
+  fs.release(decode.decodeRelease(exchange.request) as FileHandle);
+  exchange.replyEmpty();
+}
+
+export function lseek(exchange: Exchange, { fs }: HandlerContext): void {
+  const { fh, offset, whence } = decode.decodeLseek(exchange.request);
+  exchange.replyU64(fs.seek(fh as FileHandle, offset, whence));
+}
+
+export function fallocate(exchange: Exchange, { fs }: HandlerContext): void {
+  const { fh, offset, length, mode } = decode.decodeFallocate(exchange.request);
+  fs.allocate(fh as FileHandle, offset, length, mode);
+  exchange.replyEmpty();
+}
+
+export function copyFileRange(exchange: Exchange, context: HandlerContext): void | Promise<void> {
+  return copyPiece(exchange, context, COPY_BYTES_MAX, (bytes) => exchange.replyWritten(bytes));
+}
+
+export function copyFileRange64(exchange: Exchange, context: HandlerContext): void | Promise<void> {
+  const bytesMax = Number.MAX_SAFE_INTEGER;
+  return copyPiece(exchange, context, bytesMax, (bytes) => exchange.replyU64(bytes));
+}
+
+export function statfs(exchange: Exchange, { fs }: HandlerContext): void {
+  exchange.replyStatistics(fs.statistics());
+}
+
+/** default_permissions: the kernel has checked by the attributes already. */
+export function access(exchange: Exchange): void {
+  exchange.replyEmpty();
+}
+
+/** isatty(3) and lsattr(1) get here; ENOSYS would say the same for the whole connection. */
+export function ioctl(): never {
+  throw posixError(Errno.ENOTTY);
+}
+
+/** Requests here end soon or are commits that must go on, so there is nothing to interrupt. */
+export function interrupt(exchange: Exchange): void {
+  exchange.finishWithoutReply();
+}
+
+/**
+ * Writers bypass the page cache: it would cost a copy, hide ENOSPC and split large writes. Readers
+ * use it, and keep it across opens: direct writes drop exactly the pages they overlap. Handlers are
+ * synchronous, so parallel direct writes cannot interleave.
+ */
+function openReplyFlags(flags: number): number {
+  return (flags & OpenFlag.ACCMODE) === OpenFlag.RDONLY
+    ? OpenReply.KEEP_CACHE | OpenReply.NOFLUSH
+    : OpenReply.DIRECT_IO | OpenReply.PARALLEL_DIRECT_WRITES;
+}
+
+function replyCreated(
+  exchange: Exchange,
+  { fs }: HandlerContext,
+  { fh, attributes }: Opened,
+  flags: number,
+): void {
+  const { ino } = attributes;
+  if (exchange.replyCreated(attributes, fh, openReplyFlags(flags))) return;
+  fs.release(fh);
+  fs.forget(ino, 1);
+}
+
+function readInto(
+  exchange: Exchange,
+  context: HandlerContext,
+  { fh, offset, size }: decode.ReadRequest,
+  buffer: ReplyBuffer,
+): void | Promise<void> {
+  const { fs, replyBuffers } = context;
+  let isPending = false;
+  try {
+    if (size > buffer.payload.length) throw posixError(Errno.EINVAL);
+    const into = buffer.payload.subarray(0, size);
+    const filled = fs.read(fh as FileHandle, offset, into);
+    if (typeof filled === 'number') {
+      exchange.replyFramed(buffer.framed, filled);
+      return;
+    }
+    isPending = true;
+    return filled
+      .then((bytes) => void exchange.replyFramed(buffer.framed, bytes))
+      .finally(() => replyBuffers.release(buffer));
+  } finally {
+    if (!isPending) replyBuffers.release(buffer);
+  }
+}
+
+function copyPiece(
+  exchange: Exchange,
+  { fs }: HandlerContext,
+  bytesMax: number,
+  reply: (bytes: number) => boolean,
+): void | Promise<void> {
+  const request = decode.decodeCopyFileRange(exchange.request);
+  const copied = fs.copyRange({
+    from: { ino: exchange.ino, offset: request.fromOffset },
+    to: { ino: request.toIno as Ino, offset: request.toOffset },
+    bytes: Math.min(request.length, bytesMax),
+  });
+  if (typeof copied !== 'number') return copied.then((bytes) => void reply(bytes));
+  reply(copied);
+}

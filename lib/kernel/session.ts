@@ -1,0 +1,226 @@
+// One mount's conversation with the kernel, without the device: messages come in through `handle`,
+// replies go out through the sink. Whatever happens, each request that wants a reply gets one.
+//
+// Lifecycle: new -> INIT accepted: serving -> DESTROY (fuseblk only) or `end`: ended.
+
+import { Errno } from '../errno.ts';
+import { describeError, ExitCode, UserError } from '../errors.ts';
+import type { FileSystem } from '../filesystem/contract.ts';
+import type { Logger } from '../log.ts';
+import { decodeOpen } from '../protocol/decode-files.ts';
+import { encodeOutHeader } from '../protocol/encode.ts';
+import { OpenFlag } from '../protocol/flags.ts';
+import { decodeInit, negotiateInit, type InitAnswer } from '../protocol/init.ts';
+import { Opcode, opcodeRecord } from '../protocol/opcodes.ts';
+import { outHeader } from '../protocol/reply-structs.ts';
+import { peekUnique, Request, type MessageBytes } from '../protocol/request.ts';
+import { PAYLOAD_BYTES_MAX, type Slab } from '../slab-pool.ts';
+import { handlerOf, replyFailure } from './dispatch.ts';
+import { Exchange, ReplyPort, type ReplySink } from './exchange.ts';
+import { GateQueue } from './gate-queue.ts';
+import type { HandlerContext } from './handler.ts';
+import { InFlight } from './in-flight.ts';
+import { ReplyBuffers } from './reply-buffers.ts';
+
+/** Largest READ: one page more than a WRITE, because max_pages has one page to spare (init.ts). */
+const READ_BYTES_MAX = PAYLOAD_BYTES_MAX + 4096;
+/** Reads that wait for the disk at once; together about 16 MiB of reply buffers. */
+const REPLY_BUFFERS_MAX = 16;
+
+export interface SessionOptions {
+  readonly filesystem: FileSystem;
+  readonly sink: ReplySink;
+  readonly log: Logger;
+}
+
+interface SettleReady {
+  readonly resolve: (answer: InitAnswer) => void;
+  readonly reject: (error: Error) => void;
+}
+
+export class Session {
+  /** INIT was answered. Rejects when the kernel is too old or the session ends before. */
+  readonly ready: Promise<InitAnswer>;
+  readonly #log: Logger;
+  readonly #port: ReplyPort;
+  readonly #context: HandlerContext;
+  readonly #inFlight: InFlight;
+  readonly #held: GateQueue<Exchange>;
+  readonly #settleReady: SettleReady;
+  #state: 'new' | 'serving' | 'ended' = 'new';
+
+  constructor({ filesystem, sink, log }: SessionOptions) {
+    this.#log = log;
+    this.#port = new ReplyPort(sink, log);
+    const replyBuffers = new ReplyBuffers({
+      countMax: REPLY_BUFFERS_MAX,
+      payloadBytes: READ_BYTES_MAX,
+    });
+    this.#context = { fs: filesystem, replyBuffers };
+    this.#inFlight = new InFlight(log);
+    this.#held = new GateQueue(filesystem.gate, (exchange) => this.#runHeld(exchange));
+    let settle!: SettleReady;
+    this.ready = new Promise((resolve, reject) => (settle = { resolve, reject }));
+    this.#settleReady = settle;
+    // Whoever does not wait for readiness must not crash of it.
+    this.ready.catch(() => undefined);
+  }
+
+  get state(): 'new' | 'serving' | 'ended' {
+    return this.#state;
+  }
+
+  /** Requests received and not yet answered. */
+  get inFlightCount(): number {
+    return this.#inFlight.count;
+  }
+
+  /**
+   * Takes one message. Never throws. When it returns, the buffer may be reused unless somebody has
+   * retained the slab meanwhile.
+   */
+  handle(message: MessageBytes, start: number, length: number, slab: Slab): void {
+    try {
+      const request = new Request(message, start, length);
+      this.#route(new Exchange(this.#port, request, slab));
+    } catch (error) {
+      this.#refuse(message, start, length, error);
+    }
+  }
+
+  /** No more messages will come. */
+  end(): void {
+    this.#state = 'ended';
+    this.#inFlight.stop();
+    this.#settleReady.reject(mountFailed('the kernel closed the connection before the handshake'));
+  }
+
+  #route(exchange: Exchange): void {
+    const { opcode } = exchange.request;
+    if (opcode === Opcode.INIT) this.#attempt(exchange, () => this.#init(exchange));
+    else if (this.#state !== 'serving') this.#replyNotServing(exchange);
+    else if (opcode === Opcode.DESTROY) this.#destroy(exchange);
+    else if (this.#held.isHolding && mutates(exchange.request)) this.#hold(exchange);
+    else this.#run(exchange);
+  }
+
+  #run(exchange: Exchange): void {
+    const handler = handlerOf(exchange.request.opcode);
+    if (handler === undefined) {
+      this.#replyUnsupported(exchange);
+      return;
+    }
+    let outcome: void | Promise<void>;
+    try {
+      outcome = handler(exchange, this.#context);
+    } catch (error) {
+      replyFailure(exchange, error);
+      return;
+    }
+    if (outcome === undefined) ensureReplied(exchange);
+    else this.#await(exchange, outcome);
+  }
+
+  #await(exchange: Exchange, outcome: Promise<void>): void {
+    this.#inFlight.add(exchange);
+    void outcome
+      .then(
+        () => ensureReplied(exchange),
+        (error: unknown) => replyFailure(exchange, error),
+      )
+      .finally(() => this.#inFlight.delete(exchange));
+  }
+
+  /** A WRITE keeps its slab; anything else is small and moves out of it, so that it can be reused. */
+  #hold(exchange: Exchange): void {
+    let held = exchange;
+    if (exchange.request.opcode === Opcode.WRITE) {
+      exchange.slab?.retain();
+    } else {
+      const { message, length } = exchange.request.copyMessage();
+      held = new Exchange(this.#port, new Request(message, 0, length), undefined);
+    }
+    this.#inFlight.add(held);
+    this.#held.push(held);
+  }
+
+  #runHeld(exchange: Exchange): void {
+    this.#inFlight.delete(exchange);
+    try {
+      // After the end nobody waits for it, and the store may be closing.
+      if (this.#state === 'serving') this.#run(exchange);
+    } finally {
+      exchange.slab?.release();
+    }
+  }
+
+  #init(exchange: Exchange): void {
+    if (this.#state !== 'new') {
+      exchange.replyError(Errno.EIO);
+      return;
+    }
+    const outcome = negotiateInit(decodeInit(exchange.request), PAYLOAD_BYTES_MAX);
+    if (outcome.kind === 'refuse') {
+      exchange.replyError(Errno.EPROTO);
+      this.#state = 'ended';
+      this.#settleReady.reject(mountFailed(outcome.reason));
+      return;
+    }
+    const isTaken = exchange.replyInit(outcome.answer);
+    if (outcome.kind === 'renegotiate' || !isTaken) return;
+    this.#state = 'serving';
+    this.#settleReady.resolve(outcome.answer);
+  }
+
+  #destroy(exchange: Exchange): void {
+    this.#state = 'ended';
+    exchange.replyEmpty();
+  }
+
+  #replyNotServing(exchange: Exchange): void {
+    if (exchange.request.record?.hasReply === false) return;
+    exchange.replyError(Errno.EIO);
+  }
+
+  #replyUnsupported(exchange: Exchange): void {
+    if (exchange.request.record?.hasReply === false) return;
+    this.#log.debug({ op: exchange.request.name }, 'answered as not supported');
+    exchange.replyError(Errno.ENOSYS);
+  }
+
+  #attempt(exchange: Exchange, action: () => void): void {
+    try {
+      action();
+    } catch (error) {
+      replyFailure(exchange, error);
+    }
+  }
+
+  /** A message that is no request, or a bug below `handle`. */
+  #refuse(message: MessageBytes, start: number, length: number, error: unknown): void {
+    this.#log.error({ err: error, length }, `a message was refused: ${describeError(error)}`);
+    const header = peekUnique(message, start, length);
+    if (header === undefined || opcodeRecord(header.opcode)?.hasReply === false) return;
+    const { scratch, sink } = this.#port;
+    const { uniqueLow, uniqueHigh } = header;
+    const reply = { bytes: outHeader.bytes, errno: Errno.EIO, uniqueLow, uniqueHigh };
+    encodeOutHeader(scratch.view, 0, reply);
+    sink.send(scratch.bytes, outHeader.bytes);
+  }
+}
+
+function mutates(request: Request): boolean {
+  if (request.record?.mutates === true) return true;
+  if (request.opcode !== Opcode.OPEN) return false;
+  return (decodeOpen(request).flags & OpenFlag.TRUNC) !== 0;
+}
+
+/** A handler that returned without a reply would hang its caller. */
+function ensureReplied(exchange: Exchange): void {
+  if (exchange.isReplied) return;
+  replyFailure(exchange, new Error('the handler did not reply'));
+}
+
+function mountFailed(message: string): UserError {
+  return new UserError(ExitCode.MOUNT_FAILED, 'DEDUPFS_MOUNT_FAILED', message);
+}

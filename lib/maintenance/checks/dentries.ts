@@ -1,0 +1,76 @@
+// Every name lies in a directory that exists, is one that can be looked up, and names an inode of the
+// type it says.
+
+import { loadCounters } from '../../metastore/counters.ts';
+import { FileType } from '../../metastore/inodes.ts';
+import { defineCheck, type CheckContext } from './check.ts';
+import { pages } from './paging.ts';
+
+const NAME_BYTES_MAX = 255;
+/** Smaller ones stand for '.' and '..'. */
+const COOKIE_MIN = 3;
+
+type Row = [
+  parent: number,
+  name: Buffer,
+  ino: number,
+  type: number,
+  cookie: number,
+  mode: number | null,
+];
+
+export const dentries = defineCheck({
+  name: 'dentries',
+  invariant: 'I7',
+  level: 'full',
+  async *find(context) {
+    const { nextIno, nextCookie } = loadCounters(context.connection);
+    const names = pages<Row>(context, {
+      sql: `SELECT d.parent, d.name, d.ino, d.type, d.cookie, i.mode
+            FROM dentry AS d LEFT JOIN inode AS i ON i.ino = d.ino
+            WHERE (d.parent, d.name) > (?, ?) ORDER BY d.parent, d.name LIMIT ?`,
+      start: [Number.MIN_SAFE_INTEGER, Buffer.alloc(0)],
+      keyOf: ([parent, name]) => [parent, name],
+      total: nextIno,
+    });
+    let parent: number | undefined;
+    for await (const page of names) {
+      for (const row of page) {
+        if (row[0] !== parent) yield* findBadParent(context, row[0]);
+        parent = row[0];
+        yield* findInName(row, nextCookie);
+      }
+    }
+  },
+});
+
+function* findBadParent({ connection }: CheckContext, parent: number): Generator<string> {
+  const mode = connection.prepare('SELECT mode FROM inode WHERE ino = ?').pluck().get(parent) as
+    number | undefined;
+  if (mode === undefined) yield `directory ${parent} holds names and does not exist`;
+  else if ((mode & FileType.MASK) !== FileType.DIRECTORY) {
+    yield `inode ${parent} holds names and has mode ${mode.toString(8)}, expected a directory`;
+  }
+}
+
+function* findInName(
+  [parent, name, ino, type, cookie, mode]: Row,
+  nextCookie: number,
+): Generator<string> {
+  const entry = `name ${JSON.stringify(name.toString('latin1'))} in directory ${parent}`;
+  if (!isName(name)) yield `${entry} cannot be looked up`;
+  if (mode === null) yield `${entry} names inode ${ino}, which does not exist`;
+  else if ((mode & FileType.MASK) >> 12 !== type) {
+    yield `${entry} has type ${type}, inode ${ino} has type ${(mode & FileType.MASK) >> 12}`;
+  }
+  if (cookie < COOKIE_MIN || cookie >= nextCookie) {
+    yield `${entry} has cookie ${cookie}, expected ${COOKIE_MIN} to ${nextCookie - 1}`;
+  }
+}
+
+function isName(name: Buffer): boolean {
+  if (name.length < 1 || name.length > NAME_BYTES_MAX) return false;
+  if (name.includes(0) || name.includes('/')) return false;
+  const text = name.toString('latin1');
+  return text !== '.' && text !== '..';
+}

@@ -1,0 +1,141 @@
+// Directories form one tree: each names the directory that holds it as its parent, and the parents of
+// each lead to the root.
+
+import { FileType } from '../../metastore/inodes.ts';
+import { defineCheck, type CheckContext } from './check.ts';
+import { ROOT_INO } from './link-counts.ts';
+import { pages, ranges } from './paging.ts';
+
+const IS_DIRECTORY = `(mode & ${FileType.MASK}) = ${FileType.DIRECTORY}`;
+/** Directories remembered to lead to the root, 8 bytes each; more are walked again. */
+const REMEMBERED_MAX = 1024 * 1024;
+
+export const directoryTree = defineCheck({
+  name: 'directory-tree',
+  invariant: 'I7',
+  level: 'full',
+  async *find(context) {
+    const root = context.connection
+      .prepare(`SELECT 1 FROM inode WHERE ino = ${ROOT_INO} AND ${IS_DIRECTORY}`)
+      .get();
+    if (root === undefined) yield `the root, inode ${ROOT_INO}, is missing or no directory`;
+    yield* findWrongParents(context);
+    yield* findDetached(context);
+  },
+});
+
+async function* findWrongParents(context: CheckContext): AsyncGenerator<string> {
+  type Row = [parent: number, name: Buffer, ino: number, says: number | null];
+  const names = pages<Row>(context, {
+    sql: `SELECT d.parent, d.name, d.ino, iif(${IS_DIRECTORY}, i.parent, NULL)
+          FROM dentry AS d LEFT JOIN inode AS i ON i.ino = d.ino
+          WHERE (d.parent, d.name) > (?, ?) ORDER BY d.parent, d.name LIMIT ?`,
+    start: [Number.MIN_SAFE_INTEGER, Buffer.alloc(0)],
+    keyOf: ([parent, name]) => [parent, name],
+    total: context.metastore.counters.nextIno,
+  });
+  for await (const page of names) {
+    for (const [parent, , ino, says] of page) {
+      if (says !== null && says !== parent) {
+        yield `directory ${ino} says its parent is ${says}, directory ${parent} names it`;
+      }
+    }
+  }
+}
+
+async function* findDetached(context: CheckContext): AsyncGenerator<string> {
+  const parents = new ParentWalk(context);
+  const select = context.connection
+    .prepare(
+      `SELECT ino FROM inode WHERE ino > ? AND ino <= ? AND ${IS_DIRECTORY} AND ino <> ${ROOT_INO}
+       AND NOT EXISTS (SELECT 1 FROM orphan WHERE orphan.ino = inode.ino) ORDER BY ino`,
+    )
+    .pluck();
+  for await (const { after, upTo } of ranges(context, 'inode')) {
+    for (const ino of select.all(after, upTo) as number[]) {
+      const message = parents.follow(ino);
+      if (message !== undefined) yield message;
+    }
+  }
+}
+
+/** Follows parents to the root. */
+class ParentWalk {
+  readonly #parent;
+  /** Directories that lead to the root, each at its number modulo the length. */
+  readonly #remembered = new Float64Array(REMEMBERED_MAX);
+
+  constructor({ connection }: CheckContext) {
+    this.#parent = connection
+      .prepare(`SELECT parent FROM inode WHERE ino = ? AND ${IS_DIRECTORY}`)
+      .pluck();
+  }
+
+  /** Says what is wrong when it is wrong at this very directory and not further up. */
+  follow(start: number): string | undefined {
+    const first = this.#parentOf(start);
+    if (first === undefined || this.#parentOf(first) === undefined) {
+      return `directory ${start} has parent ${first}, which is no directory`;
+    }
+    const end = this.#end(start);
+    if (end === 'root') this.#remember(start);
+    if (end === 'loop' && this.#isLeastOfLoop(start)) {
+      return `directory ${start} is among its own parents, expected a way to the root`;
+    }
+    return undefined;
+  }
+
+  /** Brent's algorithm: the mark stays behind and is moved up after 1, 2, 4... steps. */
+  #end(start: number): 'root' | 'loop' | 'nowhere' {
+    let mark = start;
+    let steps = 0;
+    let stepsMax = 1;
+    let ino: number | undefined = start;
+    while (!this.#isKnown(ino)) {
+      ino = this.#parentOf(ino);
+      if (ino === undefined) return 'nowhere';
+      if (ino === mark) return 'loop';
+      steps += 1;
+      if (steps < stepsMax) continue;
+      mark = ino;
+      steps = 0;
+      stepsMax *= 2;
+    }
+    return 'root';
+  }
+
+  /** One finding for each loop, not one for each directory in or below it. */
+  #isLeastOfLoop(start: number): boolean {
+    let ino = this.#parentOf(start);
+    let steps = 0;
+    let mark = start;
+    let stepsMax = 1;
+    while (ino !== undefined && ino > start) {
+      if (ino === mark) return false;
+      steps += 1;
+      if (steps >= stepsMax) {
+        mark = ino;
+        steps = 0;
+        stepsMax *= 2;
+      }
+      ino = this.#parentOf(ino);
+    }
+    return ino === start;
+  }
+
+  #remember(start: number): void {
+    let ino: number | undefined = start;
+    while (ino !== undefined && !this.#isKnown(ino)) {
+      this.#remembered[ino % REMEMBERED_MAX] = ino;
+      ino = this.#parentOf(ino);
+    }
+  }
+
+  #isKnown(ino: number): boolean {
+    return ino === ROOT_INO || this.#remembered[ino % REMEMBERED_MAX] === ino;
+  }
+
+  #parentOf(ino: number): number | undefined {
+    return this.#parent.get(ino) as number | undefined;
+  }
+}

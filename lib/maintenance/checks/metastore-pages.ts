@@ -1,0 +1,30 @@
+// SQLite's own view: b-trees, free list, indexes. All other checks read through them. One statement,
+// which cannot be sliced: on a mounted store requests wait for it.
+
+import { defineCheck, type CheckContext } from './check.ts';
+
+const MESSAGES_MAX = 100;
+
+export const metastorePages = defineCheck({
+  name: 'metastore-pages',
+  invariant: 'I7',
+  level: 'quick',
+  find: (context) => messages(context).map((message) => `metastore: ${message}`),
+});
+
+function messages({ connection, level }: CheckContext): string[] {
+  const pragma = level === 'quick' ? 'quick_check' : 'integrity_check';
+  const found: string[] = [];
+  try {
+    const rows = connection.prepare(`PRAGMA ${pragma}(${MESSAGES_MAX})`).pluck().iterate();
+    for (const row of rows as Iterable<string>) {
+      if (row !== 'ok') found.push(row.trim().replaceAll('\n', '; '));
+    }
+  } catch (error) {
+    // Some damage ends the statement; what it said before is worth keeping.
+    const { code, message } = error as { code?: unknown; message: string };
+    if (typeof code !== 'string' || !code.startsWith('SQLITE_CORRUPT')) throw error;
+    found.push(message);
+  }
+  return found;
+}

@@ -1,0 +1,157 @@
+// fsck: runs the checks in order and collects what they find. Changes nothing.
+//
+// The caller holds the gate from a commit on until this is done: with changes let in between, parts
+// read at different moments would not agree. Reads go on, because checks work in slices.
+
+import type Database from 'better-sqlite3';
+import { setImmediate } from 'node:timers/promises';
+import { assert } from '../assert.ts';
+import type { KeyedHash } from '../blake3.ts';
+import type { BlockStore } from '../blockstore/block-store.ts';
+import { CorruptionError, describeError } from '../errors.ts';
+import type { Logger } from '../log.ts';
+import { COUNTER_NAMES } from '../metastore/counters.ts';
+import type { Metastore } from '../metastore/metastore.ts';
+import { arenaFiles } from './checks/arena-files.ts';
+import { arenaTotals } from './checks/arena-totals.ts';
+import type { Check, CheckContext, CheckLevel, Finding } from './checks/check.ts';
+import { chunkRecords } from './checks/chunk-records.ts';
+import { chunkReferences } from './checks/chunk-references.ts';
+import { dentries } from './checks/dentries.ts';
+import { directoryTree } from './checks/directory-tree.ts';
+import { extentBounds } from './checks/extent-bounds.ts';
+import { extentMapsCheck } from './checks/extent-maps.ts';
+import { inodeRows } from './checks/inode-rows.ts';
+import { linkCounts } from './checks/link-counts.ts';
+import { metastorePages } from './checks/metastore-pages.ts';
+import { packTotals } from './checks/pack-totals.ts';
+import { packsAbove } from './checks/packs-above.ts';
+import { packsKnown } from './checks/packs-known.ts';
+import { packsStored } from './checks/packs-stored.ts';
+import { sequences } from './checks/sequences.ts';
+import { symlinks } from './checks/symlinks.ts';
+import { totals } from './checks/totals.ts';
+import { xattrs } from './checks/xattrs.ts';
+
+export type { CheckLevel, Finding } from './checks/check.ts';
+
+/** In the order in which they run: what others rest on comes first. */
+export const CHECKS: readonly Check[] = [
+  metastorePages,
+  sequences,
+  arenaFiles,
+  packsAbove,
+  inodeRows,
+  dentries,
+  linkCounts,
+  directoryTree,
+  symlinks,
+  xattrs,
+  extentMapsCheck,
+  extentBounds,
+  chunkReferences,
+  packTotals,
+  arenaTotals,
+  totals,
+  packsKnown,
+  packsStored,
+  chunkRecords,
+];
+
+/** Findings listed for one check: a lost arena must not hide what the others find. */
+const FINDINGS_PER_CHECK_MAX = 100;
+/** 32 MB for each of at most two arrays of counters. */
+const IDS_PER_PASS = 8 * 1024 * 1024;
+
+export interface FsckProgress {
+  readonly check: string;
+  readonly done: number;
+  readonly total: number;
+}
+
+export interface FsckReport {
+  readonly level: CheckLevel;
+  /** Names of the checks that ran. */
+  readonly checks: readonly string[];
+  readonly findings: readonly Finding[];
+  /** More findings than are listed. */
+  readonly findingsOmitted: number;
+}
+
+export interface FsckContext {
+  /** The metastore's, with an empty batch open on it. */
+  readonly connection: Database.Database;
+  readonly metastore: Metastore;
+  readonly blockStore: BlockStore;
+  readonly hash: KeyedHash;
+  readonly log: Logger;
+  readonly onProgress?: ((progress: FsckProgress) => void) | undefined;
+  /** For tests: fewer ids in one pass than IDS_PER_PASS. */
+  readonly idsPerPass?: number;
+}
+
+/**
+ * Runs the checks of a level.
+ * @throws Error when the store was changed meanwhile, or a check failed for a reason that is no damage
+ */
+export async function runFsck(context: FsckContext, level: CheckLevel): Promise<FsckReport> {
+  const checks = CHECKS.filter((check) => level === 'full' || check.level === 'quick');
+  const turn = createTurn(context.metastore);
+  const findings: Finding[] = [];
+  let findingsOmitted = 0;
+  for (const check of checks) {
+    const report = (done: number, total: number): void => {
+      context.onProgress?.({ check: check.name, done: Math.min(done, total), total });
+    };
+    report(0, 1);
+    const { connection, metastore, blockStore, hash, log } = context;
+    const idsPerPass = context.idsPerPass ?? IDS_PER_PASS;
+    const parts = { connection, metastore, blockStore, hash, log, level, idsPerPass };
+    const found = await runCheck(check, { ...parts, progress: report, turn });
+    findings.push(...found.findings);
+    findingsOmitted += found.omitted;
+    report(1, 1);
+    await turn();
+  }
+  return { level, checks: checks.map(({ name }) => name), findings, findingsOmitted };
+}
+
+/** Gives control to the event loop and asserts that what came in changed nothing. */
+function createTurn({ counters }: Metastore): () => Promise<void> {
+  const before = { ...counters };
+  return async () => {
+    await setImmediate();
+    const changed = COUNTER_NAMES.find((name) => counters[name] !== before[name]);
+    assert(changed === undefined, `nothing changes the store during fsck (${changed} did)`);
+  };
+}
+
+async function runCheck(
+  check: Check,
+  context: CheckContext,
+): Promise<{ findings: Finding[]; omitted: number }> {
+  const findings: Finding[] = [];
+  let omitted = 0;
+  const add = (finding: Finding): void => {
+    if (findings.length < FINDINGS_PER_CHECK_MAX) findings.push(finding);
+    else omitted += 1;
+  };
+  try {
+    for await (const finding of check.find(context)) add(finding);
+  } catch (error) {
+    if (!isDamage(error)) throw error;
+    const { name, invariant } = check;
+    context.log.error({ err: error, check: name }, 'a check could not be finished');
+    const message = `the check could not be finished: ${describeError(error)}`;
+    add({ check: name, invariant, message });
+  }
+  return { findings, omitted };
+}
+
+/** Damage of a kind that keeps SQLite or LMDB from reading on. */
+function isDamage(error: unknown): boolean {
+  if (error instanceof CorruptionError) return true;
+  const { code } = error as { code?: unknown };
+  const isSqlite = typeof code === 'string' && /^SQLITE_(CORRUPT|NOTADB|IOERR)/.test(code);
+  return isSqlite || (error instanceof Error && error.message.startsWith('MDB_'));
+}

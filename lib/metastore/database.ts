@@ -1,0 +1,123 @@
+// The SQLite connection: opening, the batch transaction that is always open, and durability.
+//
+// A batch begins when the previous one is committed and collects every change until the next
+// commit; a crash in between leaves the previous batch (G1). COMMIT writes the WAL without syncing
+// it (synchronous=NORMAL); `sync` then runs fdatasync on the WAL file off the main thread. Together
+// they are as durable as synchronous=FULL, and the event loop does not wait for the disk.
+
+import { closeSync, existsSync, fdatasync, openSync, statSync } from 'node:fs';
+import { promisify } from 'node:util';
+import Database from 'better-sqlite3';
+import { assert } from '../assert.ts';
+import { UserError, ExitCode } from '../errors.ts';
+import { SCHEMA } from './schema.ts';
+
+/** Oldest SQLite with the fix of the WAL-reset bug (DESIGN section 6). */
+const SQLITE_VERSION_MIN = [3, 51, 3];
+/** Copied into the main file when the WAL has grown this far, even under load. */
+const WAL_BYTES_MAX = 64 * 1024 * 1024;
+/** Copied into the main file when the store is idle and the WAL is at least this large. */
+const WAL_BYTES_IDLE = 1024 * 1024;
+/** Free pages are given back to the host above this share of the file; below, they are reused. */
+const FREE_SHARE_MAX = 0.1;
+
+export class MetaDatabase {
+  readonly path: string;
+  readonly connection: Database.Database;
+  readonly #isReadOnly: boolean;
+  #walDescriptor: number | undefined;
+
+  /**
+   * Opens, or creates when `create` is set, the database and begins a batch.
+   * @throws UserError NO_STORE  the file is missing  @throws Error from SQLite
+   */
+  constructor(path: string, options: { readonly create: boolean; readonly isReadOnly?: boolean }) {
+    this.path = path;
+    this.#isReadOnly = options.isReadOnly === true;
+    const isNew = !existsSync(path);
+    if (isNew && !options.create) {
+      throw new UserError(
+        ExitCode.NO_STORE,
+        'DEDUPFS_NO_METASTORE',
+        `the metastore ${path} is missing; restore it from a backup of the store`,
+      );
+    }
+    this.connection = new Database(path, { readonly: this.#isReadOnly });
+    assertVersion(this.connection);
+    if (isNew) this.connection.pragma('page_size = 8192');
+    if (isNew) this.connection.pragma('auto_vacuum = INCREMENTAL');
+    if (!this.#isReadOnly) {
+      this.connection.pragma('locking_mode = EXCLUSIVE');
+      this.connection.pragma('journal_mode = WAL');
+      this.connection.pragma('synchronous = NORMAL');
+    }
+    this.connection.pragma('mmap_size = 0');
+    this.connection.pragma('cache_size = -32768');
+    this.connection.pragma('temp_store = MEMORY');
+    // Checkpoints are made by `checkpoint`, when they disturb least.
+    this.connection.pragma('wal_autocheckpoint = 0');
+    if (isNew) this.connection.exec(SCHEMA);
+    this.connection.exec(this.#isReadOnly ? 'BEGIN' : 'BEGIN IMMEDIATE');
+  }
+
+  /** Commits the batch and begins the next. Not durable before `sync`. */
+  commit(): void {
+    try {
+      this.connection.exec('COMMIT');
+    } finally {
+      // SQLite ends the transaction also when the disk is full; what follows must be in one still.
+      if (!this.connection.inTransaction) this.connection.exec('BEGIN IMMEDIATE');
+    }
+  }
+
+  /** Makes all commits so far durable. */
+  async sync(): Promise<void> {
+    // Only the WAL is opened: closing a descriptor of the main file would drop SQLite's locks on it.
+    this.#walDescriptor ??= openSync(`${this.path}-wal`, 'r');
+    await promisify(fdatasync)(this.#walDescriptor);
+  }
+
+  get walBytes(): number {
+    return statSync(`${this.path}-wal`, { throwIfNoEntry: false })?.size ?? 0;
+  }
+
+  /** Moves the WAL into the main file when it is large enough; call right after a commit. */
+  checkpoint(isIdle: boolean): void {
+    const bytes = this.walBytes;
+    if (bytes < (isIdle ? WAL_BYTES_IDLE : WAL_BYTES_MAX)) return;
+    // A checkpoint cannot run inside the batch, which is empty at this point.
+    this.connection.exec('COMMIT');
+    try {
+      // Freed pages first: the checkpoint then cuts the file off behind what is left.
+      if (this.#freeShare() > FREE_SHARE_MAX) this.connection.exec('PRAGMA incremental_vacuum');
+      this.connection.pragma('wal_checkpoint(TRUNCATE)');
+    } finally {
+      this.connection.exec('BEGIN IMMEDIATE');
+    }
+  }
+
+  #freeShare(): number {
+    const free = this.connection.pragma('freelist_count', { simple: true }) as number;
+    const pages = this.connection.pragma('page_count', { simple: true }) as number;
+    return free / Math.max(1, pages);
+  }
+
+  /** Drops the changes since the last commit and closes. */
+  close(): void {
+    if (!this.connection.open) return;
+    if (this.connection.inTransaction) this.connection.exec('ROLLBACK');
+    if (this.#walDescriptor !== undefined) closeSync(this.#walDescriptor);
+    this.#walDescriptor = undefined;
+    this.connection.close();
+  }
+}
+
+function assertVersion(connection: Database.Database): void {
+  const text = connection.prepare('SELECT sqlite_version()').pluck().get() as string;
+  const found = text.split('.').map(Number);
+  for (const [index, least] of SQLITE_VERSION_MIN.entries()) {
+    const part = found[index] ?? 0;
+    if (part > least) return;
+    assert(part === least, `SQLite ${text} is older than ${SQLITE_VERSION_MIN.join('.')}`);
+  }
+}

@@ -1,0 +1,289 @@
+// Extent maps of files: which stored bytes each part of a file shows. The only writer of `fmap`, and
+// the one place where references to chunks are counted: each extent that appears or goes is one (I5).
+
+import type Database from 'better-sqlite3';
+import { assert } from '../assert.ts';
+import type { ChunkId } from '../dedup/chunk-index.ts';
+import type { Counters } from './counters.ts';
+import { decodeExtents, encodeExtents, SEGMENT_BYTES, type Extent } from './extent-codec.ts';
+import type { Inode, InodeNumber, InodeTable } from './inodes.ts';
+
+/** Bound on segments in memory: at 128 extents of about 80 bytes each, 20 MB. */
+const CACHED_SEGMENTS_MAX = 2000;
+
+interface Segment {
+  readonly ino: InodeNumber;
+  readonly number: number;
+  extents: Extent[];
+  isDirty: boolean;
+}
+
+export interface FileRange {
+  readonly offset: number;
+  /** Exclusive. */
+  readonly end: number;
+}
+
+/** Counts references; implemented by ChunkTable. */
+export interface ReferenceCounter {
+  addReferences(chunk: ChunkId, count: number): void;
+}
+
+export class ExtentTable {
+  readonly #counters: Counters;
+  readonly #inodes: InodeTable;
+  readonly #references: ReferenceCounter;
+  readonly #select: Database.Statement;
+  readonly #put: Database.Statement;
+  readonly #delete: Database.Statement;
+  readonly #numbers: Database.Statement;
+  readonly #last: Database.Statement;
+  /** Key `ino:segment`; the least recently used first. Segments without extents are kept too. */
+  readonly #cache = new Map<string, Segment>();
+  /** Segments changed since their rows were written, by file. */
+  readonly #dirty = new Map<InodeNumber, Set<Segment>>();
+
+  constructor(
+    connection: Database.Database,
+    parts: {
+      readonly counters: Counters;
+      readonly inodes: InodeTable;
+      readonly references: ReferenceCounter;
+    },
+  ) {
+    this.#counters = parts.counters;
+    this.#inodes = parts.inodes;
+    this.#references = parts.references;
+    this.#select = connection.prepare('SELECT map FROM fmap WHERE ino = ? AND seg = ?').pluck();
+    this.#put = connection.prepare('INSERT OR REPLACE INTO fmap (ino, seg, map) VALUES (?, ?, ?)');
+    this.#delete = connection.prepare('DELETE FROM fmap WHERE ino = ? AND seg = ?');
+    this.#numbers = connection
+      .prepare('SELECT seg FROM fmap WHERE ino = ? AND seg >= ? AND seg <= ? ORDER BY seg LIMIT ?')
+      .pluck();
+    this.#last = connection
+      .prepare('SELECT seg FROM fmap WHERE ino = ? ORDER BY seg DESC LIMIT 1')
+      .pluck();
+  }
+
+  /** Extents that touch the range, whole, in order. */
+  find(ino: InodeNumber, range: FileRange): Extent[] {
+    const found: Extent[] = [];
+    const last = segmentOf(range.end - 1);
+    for (let number = segmentOf(range.offset); number <= last; number += 1) {
+      const { extents } = this.#segment(ino, number);
+      for (let at = firstEndingAfter(extents, range.offset); at < extents.length; at += 1) {
+        const extent = extents[at];
+        if (extent === undefined || extent.offset >= range.end) break;
+        found.push(extent);
+      }
+    }
+    return found;
+  }
+
+  /** The extent that covers the byte, if any. */
+  at(ino: InodeNumber, offset: number): Extent | undefined {
+    const { extents } = this.#segment(ino, segmentOf(offset));
+    const extent = extents[firstEndingAfter(extents, offset)];
+    return extent !== undefined && extent.offset <= offset ? extent : undefined;
+  }
+
+  /**
+   * Start of the first extent that ends after `offset`, at or before it when it covers it;
+   * undefined when the file has no extent there or beyond.
+   */
+  next(inode: Inode, offset: number): Extent | undefined {
+    if (offset >= inode.size) return undefined;
+    this.#flushFile(inode.ino);
+    let from = segmentOf(offset);
+    for (;;) {
+      const number = this.#numbers.get(inode.ino, from, segmentOf(inode.size - 1), 1);
+      if (number === undefined) return undefined;
+      const { extents } = this.#segment(inode.ino, number as number);
+      const extent = extents[firstEndingAfter(extents, offset)];
+      if (extent !== undefined) return extent;
+      from = (number as number) + 1;
+    }
+  }
+
+  /**
+   * Makes the range show `extents` (in order, inside the range; what they leave out becomes a
+   * hole), giving up what it showed before. Extents may cross segment borders.
+   */
+  replace(inode: Inode, range: FileRange, extents: readonly Extent[]): void {
+    if (range.end <= range.offset) return;
+    let next = 0;
+    for (const number of this.#touched(inode.ino, range, extents)) {
+      const from = number * SEGMENT_BYTES;
+      const part = {
+        offset: Math.max(range.offset, from),
+        end: Math.min(range.end, from + SEGMENT_BYTES),
+      };
+      const inside: Extent[] = [];
+      for (; next < extents.length; next += 1) {
+        const extent = extents[next];
+        if (extent === undefined || extent.offset >= part.end) break;
+        inside.push(clip(extent, part));
+        // Goes on in the next segment, where it is met again.
+        if (extent.offset + extent.bytes > part.end) break;
+      }
+      this.#replaceInSegment(inode, this.#segment(inode.ino, number), part, inside);
+    }
+    assert(
+      extents.slice(next).every((extent) => extent.offset + extent.bytes <= range.end),
+      'extents lie inside the range they replace',
+    );
+  }
+
+  /** Numbers of the segments that change: all that hold extents now, and all that will. */
+  #touched(ino: InodeNumber, range: FileRange, extents: readonly Extent[]): number[] {
+    const first = segmentOf(range.offset);
+    const last = segmentOf(range.end - 1);
+    if (last - first < 64) return Array.from({ length: last - first + 1 }, (_, n) => first + n);
+    this.#flushFile(ino);
+    const numbers = new Set(this.#numbers.all(ino, first, last, -1) as number[]);
+    for (const extent of extents) {
+      numbers.add(segmentOf(extent.offset));
+      numbers.add(segmentOf(extent.offset + extent.bytes - 1));
+    }
+    return [...numbers].sort((left, right) => left - right);
+  }
+
+  #replaceInSegment(
+    inode: Inode,
+    segment: Segment,
+    range: FileRange,
+    inside: readonly Extent[],
+  ): void {
+    const { extents } = segment;
+    const first = firstEndingAfter(extents, range.offset);
+    let behind = first;
+    const kept: { before: Extent[]; after: Extent[] } = { before: [], after: [] };
+    let mapped = 0;
+    for (; behind < extents.length; behind += 1) {
+      const extent = extents[behind];
+      if (extent === undefined || extent.offset >= range.end) break;
+      const end = extent.offset + extent.bytes;
+      if (extent.offset < range.offset) {
+        kept.before.push(clip(extent, { offset: extent.offset, end: range.offset }));
+      }
+      if (end > range.end) kept.after.push(clip(extent, { offset: range.end, end }));
+      this.#references.addReferences(extent.chunk, -1);
+      mapped -= extent.bytes;
+    }
+    if (behind === first && inside.length === 0) return;
+    const added = [...kept.before, ...inside, ...kept.after];
+    for (const extent of added) {
+      this.#references.addReferences(extent.chunk, 1);
+      mapped += extent.bytes;
+    }
+    extents.splice(first, behind - first, ...added);
+    this.#markDirty(segment);
+    this.#counters.referencedBytes += mapped;
+    inode.mapped += mapped;
+    this.#inodes.touch(inode);
+  }
+
+  /**
+   * Gives up extents from `offset` to the end of the file, at most `segmentsMax` segments, the last
+   * first. Returns whether all are gone.
+   */
+  removeFrom(inode: Inode, offset: number, segmentsMax: number): boolean {
+    this.#flushFile(inode.ino);
+    for (let done = 0; done < segmentsMax; done += 1) {
+      const number = this.#last.get(inode.ino) as number | undefined;
+      if (number === undefined || (number + 1) * SEGMENT_BYTES <= offset) return true;
+      const from = Math.max(offset, number * SEGMENT_BYTES);
+      const end = (number + 1) * SEGMENT_BYTES;
+      const segment = this.#segment(inode.ino, number);
+      this.#replaceInSegment(inode, segment, { offset: from, end }, []);
+      this.#write(segment);
+      if (from > number * SEGMENT_BYTES) return true;
+    }
+    return false;
+  }
+
+  #segment(ino: InodeNumber, number: number): Segment {
+    const key = `${ino}:${number}`;
+    let segment = this.#cache.get(key);
+    if (segment === undefined) {
+      const map = this.#select.get(ino, number) as Buffer | undefined;
+      const extents = map === undefined ? [] : decodeExtents(map, number * SEGMENT_BYTES);
+      segment = { ino, number, extents, isDirty: false };
+      this.#evict();
+    } else {
+      this.#cache.delete(key);
+    }
+    this.#cache.set(key, segment);
+    return segment;
+  }
+
+  #evict(): void {
+    if (this.#cache.size < CACHED_SEGMENTS_MAX) return;
+    for (const [key, segment] of this.#cache) {
+      if (segment.isDirty) this.#write(segment);
+      this.#cache.delete(key);
+      return;
+    }
+  }
+
+  #markDirty(segment: Segment): void {
+    if (segment.isDirty) return;
+    segment.isDirty = true;
+    const ofFile = this.#dirty.get(segment.ino);
+    if (ofFile === undefined) this.#dirty.set(segment.ino, new Set([segment]));
+    else ofFile.add(segment);
+  }
+
+  #write(segment: Segment): void {
+    segment.isDirty = false;
+    const ofFile = this.#dirty.get(segment.ino);
+    ofFile?.delete(segment);
+    if (ofFile?.size === 0) this.#dirty.delete(segment.ino);
+    if (segment.extents.length === 0) {
+      this.#delete.run(segment.ino, segment.number);
+    } else {
+      const map = encodeExtents(segment.extents, segment.number * SEGMENT_BYTES);
+      this.#put.run(segment.ino, segment.number, map);
+    }
+  }
+
+  /** Brings the rows of one file up to date, so that a query sees them. */
+  #flushFile(ino: InodeNumber): void {
+    for (const segment of this.#dirty.get(ino) ?? []) this.#write(segment);
+  }
+
+  /** Writes the changed segments to the batch. */
+  flush(): void {
+    for (const ino of this.#dirty.keys()) this.#flushFile(ino);
+  }
+}
+
+function segmentOf(offset: number): number {
+  return Math.floor(offset / SEGMENT_BYTES);
+}
+
+/** Index of the first extent whose end lies after `offset`. */
+function firstEndingAfter(extents: readonly Extent[], offset: number): number {
+  let low = 0;
+  let high = extents.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    const extent = extents[middle];
+    if (extent !== undefined && extent.offset + extent.bytes <= offset) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+/** The part of an extent that lies in a range. */
+export function clip(extent: Extent, range: FileRange): Extent {
+  const offset = Math.max(extent.offset, range.offset);
+  const end = Math.min(extent.offset + extent.bytes, range.end);
+  if (offset === extent.offset && end === extent.offset + extent.bytes) return extent;
+  return {
+    offset,
+    bytes: end - offset,
+    chunk: extent.chunk,
+    chunkOffset: extent.chunkOffset + (offset - extent.offset),
+  };
+}

@@ -1,0 +1,246 @@
+// Inodes: the in-memory objects and their rows. Changes are made on the object and written once per
+// commit, so create + write + chmod + utimes + rename of a file cost one row.
+
+import type Database from 'better-sqlite3';
+import { assert } from '../assert.ts';
+import type { Counters } from './counters.ts';
+
+/** Inode number; the same number the filesystem layer brands as Ino. */
+export type InodeNumber = number;
+
+export const FileType = {
+  MASK: 0o170000,
+  SOCKET: 0o140000,
+  SYMLINK: 0o120000,
+  REGULAR: 0o100000,
+  BLOCK_DEVICE: 0o060000,
+  DIRECTORY: 0o040000,
+  CHARACTER_DEVICE: 0o020000,
+  FIFO: 0o010000,
+} as const;
+
+/** inode.flags bit 0: the inode has at least one xattr. */
+export const HAS_XATTRS = 1;
+
+/** Bound on inodes kept in memory, at about 400 bytes each. */
+const CACHED_INODES_MAX = 32 * 1024;
+
+/** More than one request ever handles. */
+const RECENT_INODES = 256;
+
+export class Inode {
+  readonly ino: InodeNumber;
+  mode = 0;
+  uid = 0;
+  gid = 0;
+  nlink = 0;
+  size = 0;
+  mapped = 0;
+  rdev = 0;
+  parent = 0;
+  flags = 0;
+  atimeSec = 0;
+  atimeNsec = 0;
+  mtimeSec = 0;
+  mtimeNsec = 0;
+  ctimeSec = 0;
+  ctimeNsec = 0;
+  btimeSec = 0;
+  btimeNsec = 0;
+  /** Changed since its row was written; set through InodeTable.touch. */
+  isDirty = false;
+  /** Users that hold the object (open handles, file contents): it must not leave memory. */
+  pins = 0;
+
+  constructor(ino: InodeNumber) {
+    this.ino = ino;
+  }
+
+  get type(): number {
+    return this.mode & FileType.MASK;
+  }
+
+  get isDirectory(): boolean {
+    return this.type === FileType.DIRECTORY;
+  }
+
+  get isRegular(): boolean {
+    return this.type === FileType.REGULAR;
+  }
+}
+
+type Row = [
+  mode: number,
+  uid: number,
+  gid: number,
+  nlink: number,
+  size: number,
+  mapped: number,
+  rdev: number,
+  parent: number,
+  flags: number,
+  atime: number,
+  atimeNsec: number,
+  mtime: number,
+  mtimeNsec: number,
+  ctime: number,
+  ctimeNsec: number,
+  btime: number,
+  btimeNsec: number,
+];
+
+const COLUMNS =
+  'mode, uid, gid, nlink, size, mapped, rdev, parent, flags, atime, atime_nsec, ' +
+  'mtime, mtime_nsec, ctime, ctime_nsec, btime, btime_nsec';
+
+export class InodeTable {
+  readonly #counters: Counters;
+  readonly #select: Database.Statement;
+  readonly #replace: Database.Statement;
+  readonly #delete: Database.Statement;
+  /** The least recently used first. */
+  readonly #cache = new Map<InodeNumber, Inode>();
+  readonly #dirty = new Set<Inode>();
+
+  constructor(connection: Database.Database, counters: Counters) {
+    this.#counters = counters;
+    this.#select = connection.prepare(`SELECT ${COLUMNS} FROM inode WHERE ino = ?`).raw();
+    this.#replace = connection.prepare(
+      `INSERT OR REPLACE INTO inode (ino, ${COLUMNS}) VALUES (?${', ?'.repeat(17)})`,
+    );
+    this.#delete = connection.prepare('DELETE FROM inode WHERE ino = ?');
+  }
+
+  /** The inode's one object; undefined when there is no such inode. */
+  get(ino: InodeNumber): Inode | undefined {
+    const known = this.#cache.get(ino);
+    if (known !== undefined) {
+      this.#cache.delete(ino);
+      this.#cache.set(ino, known);
+      return known;
+    }
+    const row = this.#select.get(ino) as Row | undefined;
+    if (row === undefined) return undefined;
+    const inode = fromRow(ino, row);
+    this.#keep(inode);
+    return inode;
+  }
+
+  /** A new inode with a fresh number, counted by the type in `mode`. */
+  create(mode: number): Inode {
+    const inode = new Inode(this.#counters.nextIno);
+    this.#counters.nextIno += 1;
+    inode.mode = mode;
+    this.#count(inode, 1);
+    this.touch(inode);
+    this.#keep(inode);
+    return inode;
+  }
+
+  /** Says that the object was changed. */
+  touch(inode: Inode): void {
+    if (inode.isDirty) return;
+    inode.isDirty = true;
+    this.#dirty.add(inode);
+  }
+
+  /** Changes the size, keeping the store's total of logical bytes. */
+  resize(inode: Inode, size: number): void {
+    if (inode.isRegular) this.#counters.logicalBytes += size - inode.size;
+    inode.size = size;
+    this.touch(inode);
+  }
+
+  delete(inode: Inode): void {
+    assert(inode.pins === 0, 'an inode in use cannot be deleted');
+    if (inode.isRegular) this.#counters.logicalBytes -= inode.size;
+    this.#count(inode, -1);
+    this.#cache.delete(inode.ino);
+    this.#dirty.delete(inode);
+    this.#delete.run(inode.ino);
+  }
+
+  get dirtyCount(): number {
+    return this.#dirty.size;
+  }
+
+  /** Writes the changed objects to the batch. */
+  flush(): void {
+    for (const inode of this.#dirty) this.#write(inode);
+    this.#dirty.clear();
+  }
+
+  #write(inode: Inode): void {
+    inode.isDirty = false;
+    this.#replace.run(inode.ino, ...toRow(inode));
+  }
+
+  #keep(inode: Inode): void {
+    this.#cache.set(inode.ino, inode);
+    let rest = this.#cache.size;
+    if (rest <= CACHED_INODES_MAX) return;
+    for (const oldest of this.#cache.values()) {
+      // The youngest may be in the hands of the request that is running: with so many pinned, wait.
+      if (rest <= RECENT_INODES) return;
+      rest -= 1;
+      if (oldest.pins > 0) continue;
+      // Writing a row early is harmless: the batch is one transaction.
+      if (oldest.isDirty) this.#write(oldest);
+      this.#dirty.delete(oldest);
+      this.#cache.delete(oldest.ino);
+      return;
+    }
+  }
+
+  #count(inode: Inode, by: 1 | -1): void {
+    if (inode.isRegular) this.#counters.files += by;
+    else if (inode.isDirectory) this.#counters.directories += by;
+    else this.#counters.otherInodes += by;
+  }
+}
+
+function fromRow(ino: InodeNumber, row: Row): Inode {
+  const inode = new Inode(ino);
+  [
+    inode.mode,
+    inode.uid,
+    inode.gid,
+    inode.nlink,
+    inode.size,
+    inode.mapped,
+    inode.rdev,
+    inode.parent,
+    inode.flags,
+    inode.atimeSec,
+    inode.atimeNsec,
+    inode.mtimeSec,
+    inode.mtimeNsec,
+    inode.ctimeSec,
+    inode.ctimeNsec,
+    inode.btimeSec,
+    inode.btimeNsec,
+  ] = row;
+  return inode;
+}
+
+function toRow(inode: Inode): Row {
+  return [
+    inode.mode,
+    inode.uid,
+    inode.gid,
+    inode.nlink,
+    inode.size,
+    inode.mapped,
+    inode.rdev,
+    inode.parent,
+    inode.flags,
+    inode.atimeSec,
+    inode.atimeNsec,
+    inode.mtimeSec,
+    inode.mtimeNsec,
+    inode.ctimeSec,
+    inode.ctimeNsec,
+    inode.btimeSec,
+    inode.btimeNsec,
+  ];
+}

@@ -1,0 +1,77 @@
+// The metastore: every table over one connection, and the commit that moves them together.
+
+import { assert } from '../assert.ts';
+import { OrphanTable, SymlinkTable, XattrTable } from './attachments.ts';
+import { ChunkTable } from './chunks.ts';
+import { loadCounters, saveCounters, type Counters } from './counters.ts';
+import { MetaDatabase } from './database.ts';
+import { DentryTable } from './dentries.ts';
+import { ExtentTable } from './extents.ts';
+import { InodeTable } from './inodes.ts';
+import { PackTable } from './packs.ts';
+
+export class Metastore {
+  readonly database: MetaDatabase;
+  readonly counters: Counters;
+  readonly inodes: InodeTable;
+  readonly dentries: DentryTable;
+  readonly symlinks: SymlinkTable;
+  readonly xattrs: XattrTable;
+  readonly orphans: OrphanTable;
+  readonly packs: PackTable;
+  readonly chunks: ChunkTable;
+  readonly extents: ExtentTable;
+
+  /** @throws UserError NO_STORE  @throws Error from SQLite */
+  constructor(path: string, options: { readonly create: boolean }) {
+    this.database = new MetaDatabase(path, options);
+    const { connection } = this.database;
+    this.counters = loadCounters(connection);
+    this.inodes = new InodeTable(connection, this.counters);
+    this.dentries = new DentryTable(connection, this.counters);
+    this.symlinks = new SymlinkTable(connection);
+    this.xattrs = new XattrTable(connection);
+    this.orphans = new OrphanTable(connection);
+    this.packs = new PackTable(connection, this.counters);
+    this.chunks = new ChunkTable(connection, this.counters, this.packs);
+    this.extents = new ExtentTable(connection, {
+      counters: this.counters,
+      inodes: this.inodes,
+      references: this.chunks,
+    });
+  }
+
+  getMeta(key: string): string | undefined {
+    const value = this.database.connection
+      .prepare('SELECT v FROM meta WHERE k = ?')
+      .pluck()
+      .get(key);
+    return value === undefined ? undefined : String(value);
+  }
+
+  setMeta(key: string, value: string): void {
+    this.database.connection
+      .prepare('INSERT OR REPLACE INTO meta (k, v) VALUES (?, ?)')
+      .run(key, value);
+  }
+
+  /**
+   * Writes what is held in memory and commits it as one batch. Every pack that the batch names must
+   * be durable (I1) and no ingest may be under way. Durable itself only after `database.sync`.
+   */
+  commit(): void {
+    this.extents.flush();
+    this.chunks.flush();
+    this.packs.flush();
+    this.inodes.flush();
+    this.counters.batch += 1;
+    saveCounters(this.database.connection, this.counters);
+    assert(this.inodes.dirtyCount === 0, 'a commit leaves no inode unwritten');
+    this.database.commit();
+  }
+
+  /** Closes without committing. */
+  close(): void {
+    this.database.close();
+  }
+}

@@ -1,0 +1,159 @@
+// Rows of packs and arenas: what lies where, and how much of it is still live (I6).
+
+import type Database from 'better-sqlite3';
+import { expectDefined } from '../assert.ts';
+import { CorruptionError } from '../errors.ts';
+import type { Counters } from './counters.ts';
+
+export const ArenaState = { CURRENT: 0, SEALED: 1 } as const;
+
+export interface ArenaRow {
+  readonly id: number;
+  state: number;
+  /** Sum of the sizes of its packs. */
+  bytes: number;
+  /** Stored bytes of its live chunks. */
+  live: number;
+}
+
+interface PackDelta {
+  live: number;
+  nlive: number;
+}
+
+/** Bound on remembered pack -> arena pairs. */
+const CACHED_PACKS_MAX = 16 * 1024;
+
+export class PackTable {
+  readonly #counters: Counters;
+  readonly #selectArena: Database.Statement;
+  readonly #insert: Database.Statement;
+  readonly #update: Database.Statement;
+  readonly #list: Database.Statement;
+  readonly #deletePacks: Database.Statement;
+  readonly #putArena: Database.Statement;
+  readonly #deleteArena: Database.Statement;
+  /** All arenas: one for each GiB of packs, so they fit in memory. */
+  readonly #arenas = new Map<number, ArenaRow>();
+  readonly #dirtyArenas = new Set<ArenaRow>();
+  readonly #deltas = new Map<number, PackDelta>();
+  readonly #arenaOfPack = new Map<number, number>();
+
+  constructor(connection: Database.Database, counters: Counters) {
+    this.#counters = counters;
+    this.#selectArena = connection.prepare('SELECT arena FROM pack WHERE id = ?').pluck();
+    this.#insert = connection.prepare(
+      'INSERT INTO pack (id, arena, bytes, live, nlive) VALUES (?, ?, ?, 0, 0)',
+    );
+    this.#update = connection.prepare(
+      'UPDATE pack SET live = live + ?, nlive = nlive + ? WHERE id = ?',
+    );
+    this.#list = connection
+      .prepare('SELECT id, nlive FROM pack WHERE arena = ? AND id > ? ORDER BY id LIMIT ?')
+      .raw();
+    this.#deletePacks = connection.prepare('DELETE FROM pack WHERE arena = ?');
+    this.#putArena = connection.prepare(
+      'INSERT OR REPLACE INTO arena (id, state, bytes, live) VALUES (?, ?, ?, ?)',
+    );
+    this.#deleteArena = connection.prepare('DELETE FROM arena WHERE id = ?');
+    const rows = connection.prepare('SELECT id, state, bytes, live FROM arena').all() as ArenaRow[];
+    for (const row of rows) this.#arenas.set(row.id, row);
+  }
+
+  arenas(): ArenaRow[] {
+    return [...this.#arenas.values()];
+  }
+
+  arena(id: number): ArenaRow | undefined {
+    return this.#arenas.get(id);
+  }
+
+  /** Begins an arena with a fresh number; `sealed` (0 for none) takes no more packs. */
+  nextArena(sealed: number): number {
+    if (sealed !== 0) this.sealArena(sealed);
+    const row: ArenaRow = {
+      id: this.#counters.nextArena,
+      state: ArenaState.CURRENT,
+      bytes: 0,
+      live: 0,
+    };
+    this.#counters.nextArena += 1;
+    this.#arenas.set(row.id, row);
+    this.#dirtyArenas.add(row);
+    return row.id;
+  }
+
+  sealArena(id: number): void {
+    const row = expectDefined(this.#arenas.get(id), 'arena');
+    row.state = ArenaState.SEALED;
+    this.#dirtyArenas.add(row);
+  }
+
+  /** Records a pack that was put into an arena; nothing in it is live yet. */
+  insert(packId: number, arena: number, bytes: number): void {
+    const row = expectDefined(this.#arenas.get(arena), 'arena');
+    this.#insert.run(packId, arena, bytes);
+    row.bytes += bytes;
+    this.#dirtyArenas.add(row);
+    this.#counters.packs += 1;
+    this.#counters.packBytes += bytes;
+    this.#remember(packId, arena);
+  }
+
+  /** @throws CorruptionError  no such pack */
+  arenaOf(packId: number): number {
+    const known = this.#arenaOfPack.get(packId);
+    if (known !== undefined) return known;
+    const arena = this.#selectArena.get(packId) as number | undefined;
+    if (arena === undefined) throw new CorruptionError(`pack ${packId} has no row`);
+    this.#remember(packId, arena);
+    return arena;
+  }
+
+  #remember(packId: number, arena: number): void {
+    if (this.#arenaOfPack.size >= CACHED_PACKS_MAX) this.#arenaOfPack.clear();
+    this.#arenaOfPack.set(packId, arena);
+  }
+
+  /** Chunks of a pack came alive or died; summed until `flush`. */
+  addLive(packId: number, storedBytes: number, count: number): void {
+    const delta = this.#deltas.get(packId);
+    if (delta === undefined) {
+      this.#deltas.set(packId, { live: storedBytes, nlive: count });
+    } else {
+      delta.live += storedBytes;
+      delta.nlive += count;
+    }
+  }
+
+  /** Packs of an arena after `after`, with their number of live chunks. */
+  list(arena: number, after: number, count: number): { id: number; nlive: number }[] {
+    const rows = this.#list.all(arena, after, count) as [number, number][];
+    return rows.map(([id, nlive]) => ({ id, nlive }));
+  }
+
+  /** Forgets an arena and its packs; nothing in it may be live. */
+  deleteArena(id: number): void {
+    const row = expectDefined(this.#arenas.get(id), 'arena');
+    this.flush();
+    this.#counters.packs -= this.#deletePacks.run(id).changes;
+    this.#counters.packBytes -= row.bytes;
+    this.#deleteArena.run(id);
+    this.#arenas.delete(id);
+    this.#dirtyArenas.delete(row);
+    this.#arenaOfPack.clear();
+  }
+
+  /** Writes the summed changes to the batch. */
+  flush(): void {
+    for (const [packId, { live, nlive }] of this.#deltas) {
+      this.#update.run(live, nlive, packId);
+      const row = expectDefined(this.#arenas.get(this.arenaOf(packId)), 'arena');
+      row.live += live;
+      this.#dirtyArenas.add(row);
+    }
+    this.#deltas.clear();
+    for (const row of this.#dirtyArenas) this.#putArena.run(row.id, row.state, row.bytes, row.live);
+    this.#dirtyArenas.clear();
+  }
+}

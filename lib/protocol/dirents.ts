@@ -1,0 +1,85 @@
+// Packs directory entries into the reply of READDIR and READDIRPLUS. A record is padded to 8 bytes
+// and is written whole or not at all; an empty reply means the end of the directory.
+
+import { encodeEntry, type WireAttributes } from './encode.ts';
+import { dirent, direntplus, entryOut } from './reply-structs.ts';
+import { getU64, setU32, setU64 } from './struct.ts';
+import type { MessageBytes } from './request.ts';
+
+export interface WireDirent {
+  readonly name: Uint8Array;
+  readonly ino: number;
+  /** S_IFMT bits >> 12. */
+  readonly type: number;
+  /** Cookie that continues after this entry. */
+  readonly cookie: number;
+}
+
+export class DirentPacker {
+  readonly #buffer: MessageBytes;
+  readonly #start: number;
+  readonly #limit: number;
+  #end: number;
+
+  /** Packs into buffer[start, start + bytesMax). */
+  constructor(buffer: MessageBytes, start: number, bytesMax: number) {
+    this.#buffer = buffer;
+    this.#start = start;
+    this.#limit = start + bytesMax;
+    this.#end = start;
+  }
+
+  get bytes(): number {
+    return this.#end - this.#start;
+  }
+
+  /** @returns false when the record does not fit; then nothing is written */
+  add(entry: WireDirent): boolean {
+    const next = this.#end + padded(dirent.bytes + entry.name.length);
+    if (next > this.#limit) return false;
+    this.#writeDirent(this.#end, entry, next);
+    this.#end = next;
+    return true;
+  }
+
+  /**
+   * With attributes the kernel counts one lookup of the inode. Without (`.`, `..`, or unknown) the
+   * entry's nodeid is 0 and it counts none.
+   */
+  addPlus(entry: WireDirent, attributes: WireAttributes | undefined): boolean {
+    const next = this.#end + padded(direntplus.bytes + entry.name.length);
+    if (next > this.#limit) return false;
+    encodeEntry(this.#buffer.view, this.#end + direntplus.at.entry_out, attributes);
+    this.#writeDirent(this.#end + direntplus.at.dirent, entry, next);
+    this.#end = next;
+    return true;
+  }
+
+  /** The inodes that the kernel would count a lookup for, from records packed by `addPlus`. */
+  *countedInodes(): Generator<number> {
+    const { view } = this.#buffer;
+    let at = this.#start;
+    while (at < this.#end) {
+      const ino = getU64(view, at + direntplus.at.entry_out, entryOut.at.nodeid);
+      if (ino !== 0) yield ino;
+      const nameBytes = view.getUint32(at + direntplus.at.dirent + dirent.at.namelen, true);
+      at += padded(direntplus.bytes + nameBytes);
+    }
+  }
+
+  #writeDirent(at: number, entry: WireDirent, next: number): void {
+    const { bytes, view } = this.#buffer;
+    setU64(view, at, dirent.at.ino, entry.ino);
+    setU64(view, at, dirent.at.off, entry.cookie);
+    setU32(view, at, dirent.at.namelen, entry.name.length);
+    setU32(view, at, dirent.at.type, entry.type);
+    const name = at + dirent.bytes;
+    bytes.set(entry.name, name);
+    // The padding goes to the kernel too: no leftovers of earlier replies in it.
+    bytes.fill(0, name + entry.name.length, next);
+  }
+}
+
+function padded(bytes: number): number {
+  return (bytes + 7) & ~7;
+}

@@ -1,0 +1,191 @@
+// Commits: makes batches durable, one at a time, for all who wait (group commit).
+//
+//   1 gate closes; dirty bytes are cut, looked up, compressed, packed        (contentIngest.flush)
+//   2 packs are put and synced                                               (packWriter.flush)   I1
+//   3 maps, counts, inodes, names: one SQLite COMMIT; gate opens             (metastore.commit)
+//   4 fdatasync of the WAL; whoever waited is released; gc may use the batch (database.sync)      I2
+
+import type { PackWriter } from '../dedup/pack-writer.ts';
+import { Errno } from '../errno.ts';
+import { describeError, ExitCode, NoSpaceError, posixError, UserError } from '../errors.ts';
+import type { ContentIngest } from '../filesystem/content-ingest.ts';
+import type { CommitGate } from '../filesystem/gate.ts';
+import type { Logger } from '../log.ts';
+import type { Metastore } from '../metastore/metastore.ts';
+
+/** A change is durable after this long at the latest (G1), fsync or not. */
+const COMMIT_INTERVAL_MS = 5000;
+/** After a commit that found the host full. */
+const RETRY_INTERVAL_MS = 1000;
+/** New packs of this size bring a commit on: it bounds what a crash can lose and a commit must do. */
+const PACK_BYTES_MAX = 64 * 1024 * 1024;
+
+export interface CommitterParts {
+  readonly gate: CommitGate;
+  readonly contentIngest: ContentIngest;
+  readonly packWriter: PackWriter;
+  readonly metastore: Metastore;
+  readonly log: Logger;
+  /** Whether commits also happen by time and size. */
+  readonly background: boolean;
+  /** Called after each durable commit. */
+  onDurable(): void;
+}
+
+export class Committer {
+  readonly #parts: CommitterParts;
+  /** Something changed since the last commit began. */
+  #hasChanges = false;
+  #running: Promise<void> | undefined;
+  /** The commit after the running one, for those who came too late for it. */
+  #next: Promise<void> | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #readOnlyReason: string | undefined;
+
+  constructor(parts: CommitterParts) {
+    this.#parts = parts;
+  }
+
+  get readOnlyReason(): string | undefined {
+    return this.#readOnlyReason;
+  }
+
+  /** To be called before each change. @throws EROFS */
+  noteChange(): void {
+    if (this.#readOnlyReason !== undefined) throw posixError(Errno.EROFS);
+    this.#hasChanges = true;
+    if (this.#timer === undefined) this.#arm(COMMIT_INTERVAL_MS);
+  }
+
+  /** To be called when a pack was sealed. */
+  notePack(): void {
+    if (!this.#parts.background || this.#running !== undefined) return;
+    if (this.#parts.packWriter.sealedBytes >= PACK_BYTES_MAX) this.#commitInBackground();
+  }
+
+  #arm(delayMs: number): void {
+    if (!this.#parts.background) return;
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined;
+      this.#commitInBackground();
+    }, delayMs);
+  }
+
+  #commitInBackground(): void {
+    this.commit().catch((error: unknown) => {
+      this.#parts.log.error({ err: error }, 'commit failed');
+      if (this.#readOnlyReason === undefined && this.#timer === undefined) {
+        this.#arm(RETRY_INTERVAL_MS);
+      }
+    });
+  }
+
+  /**
+   * Resolves when everything that changed before the call is durable.
+   * @throws NoSpaceError the host is full; the batch is kept and tried again
+   * @throws PosixError EROFS  the mount turned read-only earlier
+   * @throws Error any other failure; from then on the mount is read-only
+   */
+  async commit(): Promise<void> {
+    if (this.#readOnlyReason !== undefined) throw posixError(Errno.EROFS);
+    if (this.#running === undefined) {
+      if (this.#hasChanges) await this.#start();
+      return;
+    }
+    // The running commit may have closed its books before the caller's changes.
+    if (!this.#hasChanges) return this.#running;
+    this.#next ??= this.#running
+      .catch(() => undefined)
+      .then(async () => {
+        this.#next = undefined;
+        await this.#start();
+      });
+    return this.#next;
+  }
+
+  async #start(): Promise<void> {
+    if (this.#running !== undefined) return this.commit();
+    this.#running = this.#run();
+    try {
+      await this.#running;
+    } finally {
+      this.#running = undefined;
+    }
+  }
+
+  async #run(): Promise<void> {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    const { gate, contentIngest, packWriter, metastore } = this.#parts;
+    gate.close();
+    this.#hasChanges = false;
+    try {
+      await contentIngest.flush();
+      await packWriter.flush();
+      packWriter.takeSealedBytes();
+      metastore.commit();
+      metastore.database.checkpoint(false);
+    } catch (error) {
+      this.#hasChanges = true;
+      if (!(error instanceof NoSpaceError)) this.fail('a commit failed', error);
+      throw error;
+    } finally {
+      gate.open();
+      contentIngest.proceed();
+    }
+    try {
+      await metastore.database.sync();
+    } catch (error) {
+      this.fail('the metastore could not be synced', error);
+      throw error;
+    }
+    this.#checkpoint();
+    this.#parts.onDurable();
+  }
+
+  #checkpoint(): void {
+    // Inside a batch that has begun to change there is no checkpoint: it would commit half of it.
+    if (this.#hasChanges) return;
+    this.#parts.metastore.database.checkpoint(true);
+  }
+
+  /** Commits, and runs `work` before anything can change again. */
+  async exclusively<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#readOnlyReason !== undefined) {
+      throw new UserError(
+        ExitCode.FAILED,
+        'DEDUPFS_READ_ONLY',
+        `the mount is read-only (${this.#readOnlyReason}); unmount it and check the store offline`,
+      );
+    }
+    while (this.#hasChanges || this.#running !== undefined) await this.commit();
+    const { gate, contentIngest } = this.#parts;
+    gate.close();
+    const working = work();
+    this.#running = working.then(
+      () => undefined,
+      () => undefined,
+    );
+    try {
+      return await working;
+    } finally {
+      this.#running = undefined;
+      gate.open();
+      contentIngest.proceed();
+    }
+  }
+
+  /** Turns the mount read-only, loudly. What is durable stays readable. */
+  fail(what: string, cause: unknown): void {
+    if (this.#readOnlyReason !== undefined) return;
+    this.#readOnlyReason = `${what}: ${describeError(cause)}`;
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#parts.log.fatal({ err: cause }, `${what}; the mount is read-only from now on`);
+  }
+
+  stop(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+  }
+}

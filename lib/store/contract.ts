@@ -1,0 +1,150 @@
+// What the layers above (control, cli, tests) may ask of an open store. Implemented by store.ts.
+
+import type { FileSystem } from '../filesystem/contract.ts';
+import type { Logger } from '../log.ts';
+import type { SlabPool } from '../slab-pool.ts';
+
+export interface StoreOptions {
+  /** Create the store when the directory is absent or empty. */
+  readonly create: boolean;
+  /** `lz4`, `zstd`, `zstd:3`, `zlib:6`, `none`; for chunks stored from now on. Default lz4. */
+  readonly compression?: string | undefined;
+  /** Mean chunk size in bytes; fixed at creation. A different value is refused with STORE_CONFLICT. */
+  readonly chunkBytes?: number | undefined;
+  /** Receives the payloads; its size bounds dirty memory. */
+  readonly pool: SlabPool;
+  readonly log: Logger;
+  /** Absolute path of the mount point, when the store is served: told to who finds the store locked. */
+  readonly mountpoint?: string | undefined;
+  /** Run the background: commit timer, reclaiming, gc. A one-shot command leaves it off. */
+  readonly background: boolean;
+}
+
+/** All byte counts are bytes; see `stats --explain` and lib/README.md for the definitions. */
+export interface StoreStatistics {
+  readonly store: string;
+  readonly uuid: string;
+  readonly chunkBytesMean: number;
+  readonly compression: string;
+  readonly files: number;
+  readonly directories: number;
+  readonly otherInodes: number;
+  /** Sum of the sizes of regular files. */
+  readonly logicalBytes: number;
+  /** Bytes that extents map: logical bytes less holes. */
+  readonly referencedBytes: number;
+  /** Plain bytes of the distinct chunks that are referenced. */
+  readonly uniqueBytes: number;
+  /** Bytes of those chunks as stored (compressed). */
+  readonly storedBytes: number;
+  /** Bytes written and not yet chunked. */
+  readonly dirtyBytes: number;
+  readonly chunks: number;
+  readonly packs: number;
+  readonly arenas: number;
+  /** Stored bytes of chunks nobody refers to, waiting for gc. */
+  readonly deadBytes: number;
+  /** What the store's files occupy on the host (st_blocks x 512). */
+  readonly hostBytes: number;
+  /** referencedBytes - uniqueBytes. */
+  readonly savedByDedupBytes: number;
+  /** uniqueBytes - storedBytes. */
+  readonly savedByCompressionBytes: number;
+  /** referencedBytes / uniqueBytes, 1 when empty. */
+  readonly dedupRatio: number;
+  /** uniqueBytes / storedBytes, 1 when empty. */
+  readonly compressionRatio: number;
+  /** Resident memory of the process that answers. */
+  readonly residentBytes: number;
+  readonly residentBytesPeak: number;
+  readonly batch: number;
+  /** Why the mount turned read-only, if it did. */
+  readonly readOnlyReason: string | undefined;
+}
+
+export interface GcPlanArena {
+  readonly arena: number;
+  readonly hostBytes: number;
+  readonly liveBytes: number;
+  /** 'remove' (nothing live), 'evacuate' (below the threshold) or 'keep'. */
+  readonly action: 'remove' | 'evacuate' | 'keep';
+}
+
+export interface GcPlan {
+  readonly arenas: readonly GcPlanArena[];
+  readonly bytesToMove: number;
+  readonly bytesToFree: number;
+}
+
+export interface GcReport {
+  readonly plan: GcPlan;
+  readonly arenasRemoved: number;
+  readonly bytesMoved: number;
+  readonly bytesFreed: number;
+}
+
+export interface GcProgress {
+  readonly bytesDone: number;
+  readonly bytesTotal: number;
+}
+
+/** One violated invariant, as fsck reports it. */
+export interface Finding {
+  /** Name of the check, e.g. `chunk-references`. */
+  readonly check: string;
+  /** Invariant of lib/README.md, e.g. `I5`. */
+  readonly invariant: string;
+  readonly message: string;
+}
+
+export interface FsckProgress {
+  readonly check: string;
+  readonly done: number;
+  readonly total: number;
+}
+
+export interface FsckReport {
+  readonly level: 'quick' | 'full';
+  readonly checks: readonly string[];
+  readonly findings: readonly Finding[];
+  /** More findings than are listed (the list is bounded). */
+  readonly findingsOmitted: number;
+}
+
+export interface Store {
+  readonly path: string;
+  readonly uuid: string;
+  /** True when this call made the store. */
+  readonly created: boolean;
+  readonly filesystem: FileSystem;
+  statistics(): StoreStatistics;
+  /** Pure decision: what gc would do now. @param threshold live ratio below which an arena is evacuated */
+  planGc(threshold?: number): GcPlan;
+  gc(options?: {
+    threshold?: number;
+    onProgress?: (progress: GcProgress) => void;
+  }): Promise<GcReport>;
+  /** Runs the checks against this open store, between commits. */
+  fsck(options: {
+    level: 'quick' | 'full';
+    onProgress?: (progress: FsckProgress) => void;
+  }): Promise<FsckReport>;
+  /** Makes all acknowledged changes durable. */
+  commit(): Promise<void>;
+  /** Commits, stops the workers, closes both stores, gives the lock back. Idempotent. */
+  close(): Promise<void>;
+}
+
+/**
+ * lib/store/store.ts exports:
+ *   openStore(path: string, options: StoreOptions): Promise<Store>
+ *     @throws UserError NO_STORE, LOCKED (names the pid), WRONG_FORMAT, STORE_CONFLICT, DISK_FULL,
+ *             NO_PERMISSION, STORE_INCONSISTENT
+ *   readOwner(path: string): { pid: number; mountpoint: string | undefined } | undefined
+ *     who holds the lock of a store now, without taking it
+ */
+export interface StoreOwner {
+  readonly pid: number;
+  /** Absolute path, when the owner serves a mount. */
+  readonly mountpoint: string | undefined;
+}

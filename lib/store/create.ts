@@ -1,0 +1,129 @@
+// Finding out what lies at a path, and making a store there.
+
+import { existsSync, mkdirSync, readdirSync, rmSync, statfsSync, statSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { ExitCode, UserError } from '../errors.ts';
+import { FileType } from '../metastore/inodes.ts';
+import { Metastore } from '../metastore/metastore.ts';
+import { FORMAT_VERSION } from '../metastore/schema.ts';
+import { syncFolder } from '../sync-folder.ts';
+import { createFormat, readFormat, writeFormat, type Format } from './format.ts';
+
+/** A store smaller than this cannot take its first commit. */
+const HOST_BYTES_MIN = 32 * 1024 * 1024;
+/** What a creation leaves that did not get to its end; it may begin again. */
+const OWN_NAMES = /^(lock|arenas|FORMAT\.new|meta\.db(-wal|-shm|-journal)?|lost\+found)$/;
+
+export interface FoundStore {
+  readonly format: Format;
+  readonly created: boolean;
+}
+
+/** Makes sure that `path` can hold a store. @throws UserError NO_STORE NO_PERMISSION */
+export function prepareFolder(path: string, create: boolean): void {
+  const stats = guard(path, () => statSync(path, { throwIfNoEntry: false }));
+  if (stats === undefined) {
+    if (!create) throw noStore(path, 'does not exist');
+    const parent = dirname(path);
+    if (!existsSync(parent)) throw noStore(path, `cannot be created: ${parent} does not exist`);
+    guard(path, () => mkdirSync(path, { mode: 0o700 }));
+    return;
+  }
+  if (!stats.isDirectory()) throw noStore(path, 'is not a directory');
+  if (existsSync(join(path, 'FORMAT'))) return;
+  const foreign = guard(path, () => readdirSync(path)).find((name) => !OWN_NAMES.test(name));
+  if (foreign !== undefined) {
+    throw noStore(path, `is not a dedupfs store and not empty (it has ${basename(foreign)})`);
+  }
+  if (!create) throw noStore(path, 'is not a dedupfs store');
+}
+
+/** Reads what the store is, or creates it. The lock must be held. @throws UserError */
+export function findOrCreate(
+  path: string,
+  options: { readonly create: boolean; readonly chunkBytes?: number | undefined },
+): FoundStore {
+  const format = readFormat(path);
+  if (format === undefined) return { format: createStore(path, options.chunkBytes), created: true };
+  const { bytesMean } = format.chunking;
+  if (options.chunkBytes !== undefined && options.chunkBytes !== bytesMean) {
+    throw new UserError(
+      ExitCode.STORE_CONFLICT,
+      'DEDUPFS_CHUNK_SIZE_CONFLICT',
+      `store ${path} was created with chunk size ${bytesMean / 1024}K, asked for ` +
+        `${options.chunkBytes / 1024}K; leave --chunk-size out or create another store`,
+    );
+  }
+  return { format, created: false };
+}
+
+function createStore(path: string, chunkBytes: number | undefined): Format {
+  const format = createFormat(chunkBytes);
+  try {
+    const host = statfsSync(path);
+    if (host.bavail * host.bsize < HOST_BYTES_MIN) throw diskFull(path);
+    for (const name of ['meta.db', 'meta.db-wal', 'meta.db-shm']) {
+      rmSync(join(path, name), { force: true }); // of a creation that was cut off
+    }
+    mkdirSync(join(path, 'arenas'), { recursive: true, mode: 0o700 });
+    createMetastore(join(path, 'meta.db'), format.uuid);
+    syncFolder(path);
+    writeFormat(path, format);
+  } catch (error) {
+    throw isFull(error) ? diskFull(path, error) : error;
+  }
+  return format;
+}
+
+function createMetastore(path: string, uuid: string): void {
+  const metastore = new Metastore(path, { create: true });
+  try {
+    metastore.setMeta('uuid', uuid);
+    metastore.setMeta('format', String(FORMAT_VERSION));
+    const root = metastore.inodes.create(FileType.DIRECTORY | 0o755);
+    root.nlink = 2;
+    root.parent = root.ino;
+    root.uid = process.getuid?.() ?? 0;
+    root.gid = process.getgid?.() ?? 0;
+    const seconds = Math.floor(Date.now() / 1000);
+    root.atimeSec = root.mtimeSec = root.ctimeSec = root.btimeSec = seconds;
+    metastore.commit();
+    metastore.database.checkpoint(true);
+  } finally {
+    metastore.close(); // SQLite syncs the main file when the last connection closes
+  }
+}
+
+function isFull(error: unknown): boolean {
+  const { code } = error as { code?: string };
+  return code === 'ENOSPC' || code === 'EDQUOT' || code === 'SQLITE_FULL';
+}
+
+function diskFull(path: string, cause?: unknown): UserError {
+  return new UserError(
+    ExitCode.DISK_FULL,
+    'DEDUPFS_DISK_FULL',
+    `no room to create store ${path}: its file system needs ${HOST_BYTES_MIN / 2 ** 20} MiB free; free some space or choose another place`,
+    { cause },
+  );
+}
+
+function noStore(path: string, why: string): UserError {
+  const remedy = 'name an existing store, or an absent or empty directory to create one';
+  return new UserError(ExitCode.NO_STORE, 'DEDUPFS_NO_STORE', `${path} ${why}; ${remedy}`);
+}
+
+function guard<T>(path: string, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code !== 'EACCES' && code !== 'EPERM' && code !== 'EROFS') throw error;
+    throw new UserError(
+      ExitCode.NO_PERMISSION,
+      'DEDUPFS_NO_PERMISSION',
+      `no permission to use store ${path} (${code}); run as its owner or choose another place`,
+      { cause: error },
+    );
+  }
+}

@@ -1,0 +1,108 @@
+// STORE/FORMAT: what is fixed when a store is created. A small JSON file, written last, so that a
+// directory with it is a whole store.
+
+import { randomBytes, randomUUID } from 'node:crypto';
+import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { CHUNK_BYTES_DEFAULT, CHUNK_BYTES_PRESETS, cutParameters } from '../dedup/chunking.ts';
+import { ExitCode, UserError } from '../errors.ts';
+import { FORMAT_VERSION } from '../metastore/schema.ts';
+import type { CutParameters } from '../native.ts';
+import { syncFolder } from '../sync-folder.ts';
+
+/** Size at which an arena is sealed. Larger ones mean fewer files, smaller ones finer gc. */
+const ARENA_BYTES_DEFAULT = 1024 * 1024 * 1024;
+
+export interface Format {
+  readonly format: number;
+  readonly uuid: string;
+  readonly createdAt: string;
+  /** The cutter's parameters and the algorithm they belong to. */
+  readonly chunking: CutParameters & { readonly algorithm: 1; readonly bytesMean: number };
+  /** Hex of the 32-byte key of all fingerprints. */
+  readonly fingerprintKey: string;
+  readonly arenaBytesMax: number;
+}
+
+/** @throws UserError USAGE  not one of the presets */
+export function createFormat(chunkBytes: number | undefined): Format {
+  const bytesMean = chunkBytes ?? CHUNK_BYTES_DEFAULT;
+  if (!CHUNK_BYTES_PRESETS.includes(bytesMean)) {
+    throw new UserError(
+      ExitCode.USAGE,
+      'DEDUPFS_USAGE',
+      `chunk size ${bytesMean} is not offered; use one of ${CHUNK_BYTES_PRESETS.join(', ')}`,
+    );
+  }
+  return {
+    format: FORMAT_VERSION,
+    uuid: randomUUID(),
+    createdAt: new Date().toISOString(),
+    chunking: { algorithm: 1, bytesMean, ...cutParameters(bytesMean) },
+    fingerprintKey: randomBytes(32).toString('hex'),
+    arenaBytesMax: ARENA_BYTES_DEFAULT,
+  };
+}
+
+/** Undefined when there is no FORMAT file. @throws UserError NO_STORE WRONG_FORMAT */
+export function readFormat(storePath: string): Format | undefined {
+  const path = join(storePath, 'FORMAT');
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
+  const format = parse(path, text);
+  if (format.format > FORMAT_VERSION) {
+    throw new UserError(
+      ExitCode.WRONG_FORMAT,
+      'DEDUPFS_WRONG_FORMAT',
+      `store ${storePath} has format ${format.format}, this dedupfs reads up to ${FORMAT_VERSION}; upgrade dedupfs`,
+    );
+  }
+  return format;
+}
+
+function parse(path: string, text: string): Format {
+  const refuse = (why: string, cause?: unknown): never => {
+    const message = `${path} is not a dedupfs FORMAT file: ${why}; restore it from a backup of the store`;
+    throw new UserError(ExitCode.NO_STORE, 'DEDUPFS_BAD_FORMAT_FILE', message, { cause });
+  };
+  let value: Partial<Format>;
+  try {
+    value = JSON.parse(text) as Partial<Format>;
+  } catch (cause) {
+    return refuse('it is not JSON', cause);
+  }
+  if (typeof value !== 'object' || value === null) return refuse('it is not an object');
+  const { format, uuid, chunking, fingerprintKey, arenaBytesMax } = value;
+  if (typeof format !== 'number' || !Number.isInteger(format)) return refuse('it has no format');
+  if (format > FORMAT_VERSION) return value as Format; // the caller refuses it by its number
+  if (typeof uuid !== 'string') return refuse('it has no uuid');
+  if (!/^[0-9a-f]{64}$/.test(fingerprintKey ?? '')) return refuse('it has no fingerprint key');
+  const numbers = [
+    chunking?.bytesMean,
+    chunking?.bytesMin,
+    chunking?.bytesMax,
+    chunking?.multiplier,
+    chunking?.addend,
+    arenaBytesMax,
+  ];
+  if (!numbers.every((number) => Number.isSafeInteger(number)))
+    return refuse('a number is missing');
+  return value as Format;
+}
+
+/** Writes FORMAT so that it is there whole or not at all, also after a power cut. */
+export function writeFormat(storePath: string, format: Format): void {
+  const path = join(storePath, 'FORMAT');
+  const temporary = `${path}.new`;
+  writeFileSync(temporary, `${JSON.stringify(format, undefined, 2)}\n`, {
+    mode: 0o600,
+    flush: true,
+  });
+  renameSync(temporary, path);
+  syncFolder(storePath);
+}

@@ -1,0 +1,85 @@
+// STORE/lock: held by flock(2) as long as a process has the store open (G8). Its content tells the
+// others who that is; the lock itself is what counts, so a stale file of a dead process is harmless.
+
+import { closeSync, ftruncateSync, openSync, readFileSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
+import { ExitCode, UserError } from '../errors.ts';
+import { native } from '../native.ts';
+import type { StoreOwner } from './contract.ts';
+
+/** `readOwner` takes the lock for a moment: an opener tries again for this long. */
+const RETRY_MS_MAX = 300;
+const RETRY_MS = 20;
+
+export class StoreLock {
+  #descriptor: number | undefined;
+
+  private constructor(descriptor: number) {
+    this.#descriptor = descriptor;
+  }
+
+  /** @throws UserError LOCKED  names the owner's pid */
+  static async acquire(storePath: string, mountpoint: string | undefined): Promise<StoreLock> {
+    const descriptor = openSync(join(storePath, 'lock'), 'a+', 0o600);
+    const endMs = Date.now() + RETRY_MS_MAX;
+    while (native.tryLock(descriptor) < 0) {
+      if (Date.now() >= endMs) {
+        const owner = parseOwner(storePath);
+        closeSync(descriptor);
+        throw lockedError(storePath, owner);
+      }
+      await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+    }
+    const owner: StoreOwner = { pid: process.pid, mountpoint };
+    ftruncateSync(descriptor);
+    writeSync(descriptor, `${JSON.stringify(owner)}\n`);
+    return new StoreLock(descriptor);
+  }
+
+  release(): void {
+    if (this.#descriptor === undefined) return;
+    ftruncateSync(this.#descriptor);
+    closeSync(this.#descriptor);
+    this.#descriptor = undefined;
+  }
+}
+
+function lockedError(storePath: string, owner: StoreOwner | undefined): UserError {
+  const who = owner === undefined ? 'another process' : `process ${owner.pid}`;
+  const remedy =
+    owner?.mountpoint === undefined
+      ? 'wait for it to finish'
+      : `it is mounted at ${owner.mountpoint}; unmount it with 'dedupfs umount ${owner.mountpoint}'`;
+  return new UserError(
+    ExitCode.LOCKED,
+    'DEDUPFS_LOCKED',
+    `store ${storePath} is in use by ${who}; ${remedy}`,
+  );
+}
+
+/** Who holds the lock of a store now; undefined when nobody does, or there is no store. */
+export function readOwner(storePath: string): StoreOwner | undefined {
+  let descriptor: number;
+  try {
+    descriptor = openSync(join(storePath, 'lock'), 'r');
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
+    throw error;
+  }
+  try {
+    return native.tryLock(descriptor) >= 0 ? undefined : parseOwner(storePath);
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+function parseOwner(storePath: string): StoreOwner | undefined {
+  try {
+    const owner = JSON.parse(readFileSync(join(storePath, 'lock'), 'utf8')) as Partial<StoreOwner>;
+    if (typeof owner.pid !== 'number') return undefined;
+    return { pid: owner.pid, mountpoint: owner.mountpoint };
+  } catch {
+    return undefined; // the owner is just writing it
+  }
+}

@@ -1,0 +1,12 @@
+// Makes names durable: fsync of a folder, after files in it were created, renamed or removed.
+
+import { closeSync, fsyncSync, openSync } from 'node:fs';
+
+export function syncFolder(path: string): void {
+  const descriptor = openSync(path, 'r');
+  try {
+    fsyncSync(descriptor);
+  } finally {
+    closeSync(descriptor);
+  }
+}

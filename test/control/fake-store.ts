@@ -1,0 +1,73 @@
+// A store that answers from a table, to test what asks a store without one.
+
+import type { FileSystem } from '../../lib/filesystem/contract.ts';
+import type {
+  FsckProgress,
+  FsckReport,
+  GcPlan,
+  GcProgress,
+  GcReport,
+  Store,
+  StoreStatistics,
+} from '../../lib/store/contract.ts';
+
+export const fakePlan: GcPlan = {
+  arenas: [{ arena: 1, hostBytes: 4096, liveBytes: 0, action: 'remove' }],
+  bytesToMove: 0,
+  bytesToFree: 4096,
+};
+
+export class FakeStore implements Store {
+  readonly path: string;
+  readonly uuid = '00000000-0000-4000-8000-000000000000';
+  readonly created = false;
+  readonly calls: string[] = [];
+  /** What gc waits for before it ends; set it to hold a gc under way. */
+  gcGate: Promise<void> = Promise.resolve();
+  commitError: Error | undefined;
+
+  constructor(path: string) {
+    this.path = path;
+  }
+
+  get filesystem(): FileSystem {
+    throw new Error('a fake store has no filesystem');
+  }
+
+  statistics(): StoreStatistics {
+    this.calls.push('statistics');
+    return { store: this.path, uuid: this.uuid, files: 3 } as StoreStatistics;
+  }
+
+  planGc(threshold?: number): GcPlan {
+    this.calls.push(`planGc ${threshold}`);
+    return fakePlan;
+  }
+
+  async gc(
+    options: { threshold?: number; onProgress?: (progress: GcProgress) => void } = {},
+  ): Promise<GcReport> {
+    this.calls.push(`gc ${options.threshold}`);
+    options.onProgress?.({ bytesDone: 1024, bytesTotal: 4096 });
+    await this.gcGate;
+    return { plan: fakePlan, arenasRemoved: 1, bytesMoved: 0, bytesFreed: 4096 };
+  }
+
+  async fsck(options: {
+    level: 'quick' | 'full';
+    onProgress?: (progress: FsckProgress) => void;
+  }): Promise<FsckReport> {
+    this.calls.push(`fsck ${options.level}`);
+    options.onProgress?.({ check: 'chunk-references', done: 1, total: 2 });
+    return { level: options.level, checks: ['chunk-references'], findings: [], findingsOmitted: 0 };
+  }
+
+  async commit(): Promise<void> {
+    this.calls.push('commit');
+    if (this.commitError !== undefined) throw this.commitError;
+  }
+
+  async close(): Promise<void> {
+    this.calls.push('close');
+  }
+}
