@@ -1,7 +1,8 @@
-// Gives chunks back: finds the record, decodes it, checks it against its fingerprint (G2), and keeps
-// the plain bytes of the most recent ones.
+// Gives chunks back: finds the frame, decodes it, checks the chunk against its fingerprint (G2), and
+// keeps the plain bytes of the most recent frames: who wants one chunk mostly wants the next.
 
 import type { BlockStore } from '../blockstore/block-store.ts';
+import type { Frame } from '../blockstore/frame.ts';
 import { Pack } from '../blockstore/pack.ts';
 import type { KeyedHash } from '../blake3.ts';
 import { CorruptionError } from '../errors.ts';
@@ -9,14 +10,22 @@ import type { ChunkId, ChunkIndex, ChunkLocation } from './chunk-index.ts';
 import { decompress } from './codec.ts';
 import type { PackWriter } from './pack-writer.ts';
 
-/** Bound on decoded chunks kept; two packs of every one of a dozen interleaved readers fit. */
+/** Bound on decoded frames kept: a dozen interleaved readers with some frames each. */
 export const DECODED_BYTES_MAX = 24 * 1024 * 1024;
+/** More chunks than a pack can have: packId x this + index is unique and exact. */
+const PACK_CHUNKS_MAX = 0x10000;
 
-interface StoredRecord {
+interface DecodedChunk {
   readonly fingerprint: Buffer;
-  readonly codec: number;
-  readonly plainBytes: number;
-  readonly record: Buffer;
+  readonly plain: Buffer;
+  isVerified: boolean;
+}
+
+/** Frames share nothing with the pack they came from: its memory is reused. */
+interface DecodedFrame {
+  readonly first: number;
+  readonly bytes: number;
+  readonly chunks: readonly DecodedChunk[];
 }
 
 export class ChunkReader {
@@ -24,8 +33,10 @@ export class ChunkReader {
   readonly #writer: PackWriter;
   readonly #blockStore: BlockStore;
   readonly #hash: KeyedHash;
-  /** Decoded chunks, the least recently used first. */
-  readonly #decoded = new Map<ChunkId, Buffer>();
+  /** By place of each of their chunks (see `keyOf`). */
+  readonly #byPlace = new Map<number, DecodedFrame>();
+  /** By place of their first chunk, the least recently used first. */
+  readonly #recent = new Map<number, DecodedFrame>();
   #decodedBytes = 0;
 
   constructor(options: {
@@ -45,65 +56,89 @@ export class ChunkReader {
    * @throws CorruptionError  missing, undecodable, or not the bytes that were stored
    */
   read(chunk: ChunkId): Buffer {
-    const known = this.#decoded.get(chunk);
-    if (known !== undefined) {
-      this.#decoded.delete(chunk);
-      this.#decoded.set(chunk, known);
-      return known;
-    }
-    const plain = this.#decode(chunk);
-    this.#keep(chunk, plain);
-    return plain;
-  }
-
-  #decode(chunk: ChunkId): Buffer {
     const location = this.#index.locate(chunk);
     try {
-      const stored = this.#record(location);
-      const plain = decompress(stored.record, stored.codec, stored.plainBytes);
-      this.#verify(plain, stored, location);
-      return plain;
+      const frame = this.#frame(location);
+      const decoded = frame.chunks[location.index - frame.first];
+      if (decoded === undefined) throw new CorruptionError('its frame is shorter than its place');
+      if (!decoded.isVerified) this.#verify(decoded, location);
+      return decoded.plain;
     } catch (cause) {
       if (!(cause instanceof CorruptionError)) throw cause;
-      throw new CorruptionError(`chunk ${chunk} in pack ${location.packId} cannot be read`, {
-        cause,
-      });
+      const { packId } = location;
+      throw new CorruptionError(`chunk ${chunk} in pack ${packId} cannot be read`, { cause });
     }
   }
 
-  #record(location: ChunkLocation): StoredRecord {
-    const pending = this.#writer.find(location.packId, location.index);
-    if (pending !== undefined) return { ...pending.entry, record: pending.record };
-    const arena = this.#index.arenaOf(location.packId);
-    const pack = new Pack(this.#blockStore.read(arena, location.packId), location.packId);
-    const entry = pack.entry(location.index);
-    return { ...entry, record: pack.record(entry) };
+  #frame({ packId, index }: ChunkLocation): DecodedFrame {
+    const known = this.#byPlace.get(keyOf(packId, index));
+    if (known !== undefined) {
+      const key = keyOf(packId, known.first);
+      this.#recent.delete(key);
+      this.#recent.set(key, known);
+      return known;
+    }
+    const frame = decodeFrame(this.#writer.find(packId, index) ?? this.#readFrame(packId, index));
+    this.#keep(packId, frame);
+    return frame;
   }
 
-  #verify(plain: Buffer, stored: StoredRecord, location: ChunkLocation): void {
-    const found = this.#hash.digest(plain);
-    if (!found.equals(stored.fingerprint)) {
-      const [want, got] = [stored.fingerprint, found].map((digest) => digest.toString('hex', 0, 8));
-      throw new CorruptionError(`its bytes hash to ${got}…, its fingerprint is ${want}…`);
+  #readFrame(packId: number, index: number): Frame {
+    const arena = this.#index.arenaOf(packId);
+    return new Pack(this.#blockStore.read(arena, packId), packId).frameOf(index);
+  }
+
+  #verify(decoded: DecodedChunk, location: ChunkLocation): void {
+    const found = this.#hash.digest(decoded.plain);
+    if (!found.equals(decoded.fingerprint)) {
+      const [want, got] = [decoded.fingerprint, found].map((digest) => {
+        return digest.toString('hex', 0, 8);
+      });
+      throw new CorruptionError(`its bytes hash to ${got}..., its fingerprint is ${want}...`);
     }
     // The index must mean this very record, or a wrong row would read as right bytes.
     if (!found.subarray(0, location.fingerprint.length).equals(location.fingerprint)) {
       throw new CorruptionError('the index names another chunk at this place');
     }
-    if (plain.length !== location.plainBytes) {
+    if (decoded.plain.length !== location.plainBytes) {
       throw new CorruptionError(
-        `it has ${plain.length} bytes, the index says ${location.plainBytes}`,
+        `it has ${decoded.plain.length} bytes, the index says ${location.plainBytes}`,
       );
     }
+    decoded.isVerified = true;
   }
 
-  #keep(chunk: ChunkId, plain: Buffer): void {
-    this.#decoded.set(chunk, plain);
-    this.#decodedBytes += plain.length;
-    for (const [oldest, bytes] of this.#decoded) {
+  #keep(packId: number, frame: DecodedFrame): void {
+    frame.chunks.forEach((_, position) => {
+      this.#byPlace.set(keyOf(packId, frame.first + position), frame);
+    });
+    this.#recent.set(keyOf(packId, frame.first), frame);
+    this.#decodedBytes += frame.bytes;
+    for (const [key, oldest] of this.#recent) {
       if (this.#decodedBytes <= DECODED_BYTES_MAX) return;
-      this.#decoded.delete(oldest);
-      this.#decodedBytes -= bytes.length;
+      this.#recent.delete(key);
+      oldest.chunks.forEach((_, position) => this.#byPlace.delete(key + position));
+      this.#decodedBytes -= oldest.bytes;
     }
   }
+}
+
+function keyOf(packId: number, index: number): number {
+  return packId * PACK_CHUNKS_MAX + index;
+}
+
+/** @throws CorruptionError  the frame does not decode to what its directory says */
+function decodeFrame(frame: Frame): DecodedFrame {
+  const plain = decompress(frame.stored, frame.codec, frame.plainBytes);
+  let offset = 0;
+  const chunks = frame.entries.map((entry): DecodedChunk => {
+    const start = offset;
+    offset += entry.plainBytes;
+    return {
+      fingerprint: Buffer.from(entry.fingerprint),
+      plain: plain.subarray(start, offset),
+      isVerified: false,
+    };
+  });
+  return { first: frame.first, bytes: plain.length, chunks };
 }

@@ -131,6 +131,24 @@ function zstdCompress(level: number): (plain: Buffer) => Buffer {
   return (plain) => compressor.compress(plain);
 }
 
+/** A compressor and the codec number of what it writes. */
+export interface CodedCompressor {
+  readonly codec: number;
+  readonly compressor: Compressor;
+}
+
+/** Compresses some buffers as one; the result is the caller's. Plain when nothing is gained. */
+export function compressFrame(
+  plains: readonly Buffer[],
+  { codec, compressor }: CodedCompressor,
+): { readonly codec: number; readonly stored: Buffer } {
+  const plain = Buffer.concat(plains);
+  const into = Buffer.allocUnsafeSlow(plain.length);
+  const bytes = compressor.compress(plain, into);
+  if (bytes === 0) return { codec: CodecId.NONE, stored: plain };
+  return { codec, stored: into.subarray(0, bytes) };
+}
+
 /**
  * The plain bytes of a record, in a buffer of their own.
  * @throws CorruptionError  unknown codec, or the record does not decode to `plainBytes`

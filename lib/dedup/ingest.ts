@@ -5,6 +5,7 @@
 
 import { assert, expectDefined } from '../assert.ts';
 import { DIGEST_BYTES } from '../blake3.ts';
+import { shareStoredBytes } from '../blockstore/frame.ts';
 import type { ChunkId, ChunkIndex } from './chunk-index.ts';
 import type { PackWriter } from './pack-writer.ts';
 import { HOLE_FLAG } from './segmenter.ts';
@@ -141,17 +142,33 @@ export class Ingest {
   ): Promise<void> {
     const reply = await slot.store(Uint32Array.from(fresh, (chunk) => chunk.number));
     let offset = 0;
-    fresh.forEach(({ chunk, number, plainBytes }, index) => {
-      const storedBytes = expectDefined(reply.storedBytes[index], 'stored bytes');
-      const codec = expectDefined(reply.codecs[index], 'codec');
+    let next = 0;
+    reply.chunkCounts.forEach((count, frame) => {
+      const bytes = expectDefined(reply.storedBytes[frame], 'stored bytes');
+      const codec = expectDefined(reply.codecs[frame], 'codec');
+      const stored = slot.output.subarray(offset, offset + bytes);
+      this.#append(fresh.slice(next, next + count), fingerprints, { codec, stored });
+      offset += bytes;
+      next += count;
+    });
+    assert(next === fresh.length, 'every new chunk is in a frame');
+  }
+
+  #append(
+    fresh: readonly NewChunk[],
+    fingerprints: Uint8Array,
+    frame: { readonly codec: number; readonly stored: Buffer },
+  ): void {
+    const chunks = fresh.map(({ number, plainBytes }) => {
       const at = number * DIGEST_BYTES;
-      const place = this.#writer.append(
-        fingerprints.subarray(at, at + DIGEST_BYTES),
-        slot.output.subarray(offset, offset + storedBytes),
-        { plainBytes, codec },
-      );
-      this.#index.place(chunk, { ...place, storedBytes });
-      offset += storedBytes;
+      return { fingerprint: fingerprints.subarray(at, at + DIGEST_BYTES), plainBytes };
+    });
+    const { packId, index } = this.#writer.append({ ...frame, chunks });
+    const plainBytes = chunks.map((chunk) => chunk.plainBytes);
+    const shares = shareStoredBytes(plainBytes, frame.stored.length);
+    fresh.forEach(({ chunk }, position) => {
+      const storedBytes = expectDefined(shares[position], 'share');
+      this.#index.place(chunk, { packId, index: index + position, storedBytes });
     });
   }
 }

@@ -4,7 +4,8 @@
 // Lifecycle of a pack: filling -> sealed (put, in flight) -> durable (its memory is reused);
 // a put that fails for lack of space stays sealed and is put again by the next flush.
 
-import { PackBuilder, type PackEntry } from '../blockstore/pack.ts';
+import type { Frame, FrameContent } from '../blockstore/frame.ts';
+import { PackBuilder } from '../blockstore/pack.ts';
 import type { BlockStore } from '../blockstore/block-store.ts';
 import { NoSpaceError, describeError } from '../errors.ts';
 
@@ -20,8 +21,8 @@ export interface SealedPack {
 
 export interface PackWriterOptions {
   readonly blockStore: BlockStore;
-  /** Largest stored chunk, bytes. */
-  readonly recordBytesMax: number;
+  /** Largest frame, stored bytes. */
+  readonly frameBytesMax: number;
   nextPackId(): number;
   /** Number of the commit that will name the packs put now. */
   batch(): number;
@@ -53,20 +54,16 @@ export class PackWriter {
     this.#options = options;
   }
 
-  /** Copies a record into the current pack. */
-  append(
-    fingerprint: Uint8Array,
-    stored: Uint8Array,
-    details: { readonly plainBytes: number; readonly codec: number },
-  ): { packId: number; index: number } {
+  /** Copies a frame into the current pack. @returns where its first chunk is; the others follow */
+  append(frame: FrameContent): { packId: number; index: number } {
     const filling = (this.#filling ??= this.#begin());
-    const index = filling.builder.append(fingerprint, stored, details);
+    const index = filling.builder.append(frame);
     if (filling.builder.isFull) this.#seal();
     return { packId: filling.packId, index };
   }
 
   #begin(): Pending {
-    const builder = this.#spare.pop() ?? new PackBuilder(this.#options.recordBytesMax);
+    const builder = this.#spare.pop() ?? new PackBuilder(this.#options.frameBytesMax);
     builder.reset();
     const packId = this.#options.nextPackId();
     const pending: Pending = {
@@ -123,12 +120,9 @@ export class PackWriter {
     for (const waiter of waiters) waiter();
   }
 
-  /** A record whose pack is not durable yet; views of memory that is reused later. */
-  find(packId: number, index: number): { entry: PackEntry; record: Buffer } | undefined {
-    const pending = this.#pending.get(packId);
-    if (pending === undefined) return undefined;
-    const entry = pending.builder.entry(index);
-    return { entry, record: pending.builder.record(entry) };
+  /** The frame of a chunk whose pack is not durable yet; views of memory that is reused later. */
+  find(packId: number, index: number): Frame | undefined {
+    return this.#pending.get(packId)?.builder.frameOf(index);
   }
 
   /** Bytes of packs sealed since the last call. */

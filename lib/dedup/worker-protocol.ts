@@ -4,7 +4,7 @@
 //   main -> cut    the pieces of each segment; the worker copies them together, cuts, fingerprints
 //   main <- cut    spans and fingerprints; from here on the slabs of the pieces are not read again
 //   main -> store  which chunks are new (none: the slot is simply reused)
-//   main <- stored their compressed bytes, back to back in the slot's output
+//   main <- stored their compressed frames, back to back in the slot's output
 
 import type { CutParameters } from '../native.ts';
 import type { Compression } from './codec.ts';
@@ -55,7 +55,8 @@ export type FromWorker =
   | {
       readonly kind: 'stored';
       readonly slot: number;
-      /** For each new chunk: bytes in the output, and codec. */
+      /** For each frame: how many of the new chunks it holds, bytes in the output, and codec. */
+      readonly chunkCounts: Uint32Array;
       readonly storedBytes: Uint32Array;
       readonly codecs: Uint8Array;
     };

@@ -3,6 +3,7 @@
 
 import { parentPort, workerData } from 'node:worker_threads';
 import { assert, expectDefined } from '../assert.ts';
+import { FRAME_BYTES_MAX, FRAME_CHUNKS_MAX } from '../blockstore/frame.ts';
 import { createKeyedHash, DIGEST_BYTES } from '../blake3.ts';
 import { native } from '../native.ts';
 import { CodecId, createCompressor } from './codec.ts';
@@ -91,23 +92,62 @@ function fingerprint(slot: Slot, staging: Buffer): Uint8Array {
   return fingerprints;
 }
 
+interface PlainFrame {
+  readonly offset: number;
+  bytes: number;
+  chunkCount: number;
+}
+
+/** Groups new chunks that lie side by side into frames. */
+function groupChunks(slot: Slot, numbers: Uint32Array): PlainFrame[] {
+  const frames: PlainFrame[] = [];
+  for (const number of numbers) {
+    const { offset, bytes } = expectDefined(slot.chunks[number], 'chunk');
+    const last = frames.at(-1);
+    const joins =
+      last !== undefined &&
+      last.offset + last.bytes === offset &&
+      last.bytes + bytes <= FRAME_BYTES_MAX &&
+      last.chunkCount < FRAME_CHUNKS_MAX;
+    if (joins) {
+      last.bytes += bytes;
+      last.chunkCount += 1;
+    } else {
+      frames.push({ offset, bytes, chunkCount: 1 });
+    }
+  }
+  return frames;
+}
+
 function store(slotIndex: number, chunks: Uint32Array): FromWorker {
   const slot = expectDefined(slots[slotIndex], 'slot');
   const staging = expectDefined(slot.staging, 'staging');
-  const storedBytes = new Uint32Array(chunks.length);
-  const codecs = new Uint8Array(chunks.length);
+  const stored: { chunkCount: number; bytes: number; codec: number }[] = [];
   let end = 0;
-  chunks.forEach((number, index) => {
-    const chunk = expectDefined(slot.chunks[number], 'chunk');
-    const plain = staging.subarray(chunk.offset, chunk.offset + chunk.bytes);
-    let bytes = compressor.compress(plain, slot.output.subarray(end, end + chunk.bytes));
-    codecs[index] = bytes === 0 ? CodecId.NONE : setup.compression.codec;
-    if (bytes === 0) {
-      native.copy(plain, 0, slot.output, end, plain.length);
-      bytes = plain.length;
-    }
-    storedBytes[index] = bytes;
+  const keepPlain = (number: number): void => {
+    const { offset, bytes } = expectDefined(slot.chunks[number], 'chunk');
+    native.copy(staging, offset, slot.output, end, bytes);
+    stored.push({ chunkCount: 1, bytes, codec: CodecId.NONE });
     end += bytes;
-  });
-  return { kind: 'stored', slot: slotIndex, storedBytes, codecs };
+  };
+  let next = 0;
+  for (const frame of groupChunks(slot, chunks)) {
+    const plain = staging.subarray(frame.offset, frame.offset + frame.bytes);
+    const bytes = compressor.compress(plain, slot.output.subarray(end, end + frame.bytes));
+    if (bytes > 0) {
+      stored.push({ chunkCount: frame.chunkCount, bytes, codec: setup.compression.codec });
+      end += bytes;
+    } else {
+      // Nothing gained: each chunk is a frame of its own, so that one can be read without the others.
+      chunks.subarray(next, next + frame.chunkCount).forEach(keepPlain);
+    }
+    next += frame.chunkCount;
+  }
+  return {
+    kind: 'stored',
+    slot: slotIndex,
+    chunkCounts: Uint32Array.from(stored, (frame) => frame.chunkCount),
+    storedBytes: Uint32Array.from(stored, (frame) => frame.bytes),
+    codecs: Uint8Array.from(stored, (frame) => frame.codec),
+  };
 }

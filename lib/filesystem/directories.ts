@@ -1,5 +1,5 @@
-// Reading directories. A cookie is the insertion number of an entry, so a reader that goes on after
-// others were added or removed neither repeats nor misses one that stayed.
+// Reading directories. A cookie is the hash of an entry's name, so a reader that goes on after others
+// were added or removed neither repeats nor misses one that stayed.
 
 import type { Inode } from '../metastore/inodes.ts';
 import { FileType } from '../metastore/inodes.ts';

@@ -3,7 +3,6 @@
 import type { FileHandle } from '../filesystem/contract.ts';
 import { decodeRead, decodeRelease } from '../protocol/decode-files.ts';
 import { DirentPacker } from '../protocol/dirents.ts';
-import { OpenReply } from '../protocol/flags.ts';
 import { outHeader } from '../protocol/reply-structs.ts';
 import type { Ino } from '../filesystem/contract.ts';
 import type { Exchange } from './exchange.ts';
@@ -12,9 +11,9 @@ import type { ReplyBuffer } from './reply-buffers.ts';
 
 export function opendir(exchange: Exchange, { fs }: HandlerContext): void {
   const fh = fs.openDirectory(exchange.ino);
-  // The kernel drops its copy of the entries when it changes the directory, and nobody else does.
-  const flags = OpenReply.CACHE_DIR | OpenReply.KEEP_CACHE;
-  if (!exchange.replyOpened(fh, flags)) fs.releaseDirectory(fh);
+  // No FOPEN_CACHE_DIR: with several processes renaming into one directory, Linux 6.18 served listings
+  // from its copy that lacked what the listing process itself had put there (lib/README.md).
+  if (!exchange.replyOpened(fh, 0)) fs.releaseDirectory(fh);
 }
 
 export function readdir(exchange: Exchange, context: HandlerContext): void | Promise<void> {

@@ -5,11 +5,14 @@
 // and rows are durable -> drop the arena's rows -> commit -> unlink. A crash anywhere leaves either
 // the old place valid or a file without a row, which the next mount removes.
 
+import { expectDefined } from '../assert.ts';
 import type { BlockStore } from '../blockstore/block-store.ts';
-import { Pack, type PackEntry } from '../blockstore/pack.ts';
+import type { PackEntry } from '../blockstore/directory.ts';
+import { shareStoredBytes, type Frame } from '../blockstore/frame.ts';
+import { Pack } from '../blockstore/pack.ts';
 import type { KeyedHash } from '../blake3.ts';
 import type { ChunkId } from '../dedup/chunk-index.ts';
-import { decompress } from '../dedup/codec.ts';
+import { compressFrame, decompress, type CodedCompressor } from '../dedup/codec.ts';
 import type { PackWriter } from '../dedup/pack-writer.ts';
 import { CorruptionError } from '../errors.ts';
 import type { Logger } from '../log.ts';
@@ -17,14 +20,23 @@ import type { Metastore } from '../metastore/metastore.ts';
 import { ArenaState } from '../metastore/packs.ts';
 import { planGc, type GcPlan, type PlannedArena } from './gc-plan.ts';
 
-/** Packs looked at before requests get their turn again: about 1 ms of copying. */
-const PACKS_PER_SLICE = 4;
+/** Packs looked at before requests get their turn again: at 512 KiB each, some milliseconds. */
+const PACKS_PER_SLICE = 1;
+
+interface LiveChunk {
+  readonly chunk: ChunkId;
+  readonly entry: PackEntry;
+  /** In its frame. */
+  readonly position: number;
+}
 
 export interface GcParts {
   readonly metastore: Metastore;
   readonly blockStore: BlockStore;
   readonly packWriter: PackWriter;
   readonly hash: KeyedHash;
+  /** For frames that have lost some of their chunks. */
+  readonly compressor: CodedCompressor;
   readonly log: Logger;
   /** Resolves when changes are allowed; they must then follow without an await. */
   changesAllowed(): Promise<void>;
@@ -154,13 +166,15 @@ export class GarbageCollector {
   }
 
   #movePack(arena: number, packId: number): number {
-    const { metastore, blockStore, log } = this.#parts;
+    const { blockStore, log } = this.#parts;
     let bytes = 0;
     try {
       const pack = new Pack(blockStore.read(arena, packId), packId);
-      for (const [index, entry] of pack.entries().entries()) {
-        const chunk = metastore.chunks.at(entry.fingerprint, packId, index);
-        if (chunk !== undefined) bytes += this.#moveChunk(chunk, entry, pack);
+      let index = 0;
+      while (index < pack.header.count) {
+        const frame = pack.frameOf(index);
+        bytes += this.#moveFrame(packId, frame);
+        index += frame.entries.length;
       }
     } catch (error) {
       if (!(error instanceof CorruptionError)) throw error;
@@ -169,16 +183,49 @@ export class GarbageCollector {
     return bytes;
   }
 
-  /** @throws CorruptionError  the record is damaged: it must not be given a new, unbroken home */
-  #moveChunk(chunk: ChunkId, entry: PackEntry, pack: Pack): number {
-    const { metastore, packWriter, hash } = this.#parts;
-    const record = pack.record(entry);
-    const plain = decompress(record, entry.codec, entry.plainBytes);
-    if (!hash.digest(plain).equals(entry.fingerprint)) {
-      throw new CorruptionError(`chunk ${chunk} does not match its fingerprint`);
-    }
-    const place = packWriter.append(entry.fingerprint, record, entry);
-    metastore.chunks.place(chunk, { ...place, storedBytes: record.length });
-    return record.length;
+  /**
+   * Moves what is live of a frame: as it is when that is all of it, else compressed anew.
+   * @throws CorruptionError  it is damaged: it must not be given a new, unbroken home
+   */
+  #moveFrame(packId: number, frame: Frame): number {
+    const { metastore, packWriter, compressor } = this.#parts;
+    const live: LiveChunk[] = [];
+    frame.entries.forEach((entry, position) => {
+      const chunk = metastore.chunks.at(entry.fingerprint, packId, frame.first + position);
+      if (chunk !== undefined) live.push({ chunk, entry, position });
+    });
+    if (live.length === 0) return 0;
+    const plains = this.#verify(frame, live);
+    const isWhole = live.length === frame.entries.length;
+    const content = isWhole ? frame : compressFrame(plains, compressor);
+    const place = packWriter.append({
+      chunks: live.map(({ entry }) => entry),
+      codec: content.codec,
+      stored: content.stored,
+    });
+    const plainBytes = live.map(({ entry }) => entry.plainBytes);
+    const shares = shareStoredBytes(plainBytes, content.stored.length);
+    live.forEach(({ chunk }, position) => {
+      const storedBytes = expectDefined(shares[position], 'share');
+      metastore.chunks.place(chunk, {
+        packId: place.packId,
+        index: place.index + position,
+        storedBytes,
+      });
+    });
+    return content.stored.length;
+  }
+
+  #verify(frame: Frame, live: readonly LiveChunk[]): Buffer[] {
+    const plain = decompress(frame.stored, frame.codec, frame.plainBytes);
+    return live.map(({ chunk, entry, position }) => {
+      let offset = 0;
+      for (const before of frame.entries.slice(0, position)) offset += before.plainBytes;
+      const bytes = plain.subarray(offset, offset + entry.plainBytes);
+      if (!this.#parts.hash.digest(bytes).equals(entry.fingerprint)) {
+        throw new CorruptionError(`chunk ${chunk} does not match its fingerprint`);
+      }
+      return bytes;
+    });
   }
 }

@@ -28,7 +28,6 @@ export interface Sequences {
   nextChunk: number;
   nextPack: number;
   nextArena: number;
-  nextCookie: number;
 }
 
 export type Counters = Totals & Sequences;
@@ -49,7 +48,6 @@ export const INITIAL_COUNTERS: Counters = {
   nextChunk: 1,
   nextPack: 1,
   nextArena: 1,
-  nextCookie: 3, // 1 and 2 stand for '.' and '..'
 };
 
 export const COUNTER_NAMES = Object.keys(INITIAL_COUNTERS) as (keyof Counters)[];

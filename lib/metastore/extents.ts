@@ -254,7 +254,10 @@ export class ExtentTable {
 
   /** Writes the changed segments to the batch. */
   flush(): void {
-    for (const ino of this.#dirty.keys()) this.#flushFile(ino);
+    // In the order of the table: new rows then fill its pages to the brim.
+    for (const ino of [...this.#dirty.keys()].sort((left, right) => left - right)) {
+      this.#flushFile(ino);
+    }
   }
 }
 

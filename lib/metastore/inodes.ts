@@ -75,7 +75,7 @@ type Row = [
   gid: number,
   nlink: number,
   size: number,
-  mapped: number,
+  holes: number,
   rdev: number,
   parent: number,
   flags: number,
@@ -85,13 +85,14 @@ type Row = [
   mtimeNsec: number,
   ctime: number,
   ctimeNsec: number,
-  btime: number,
-  btimeNsec: number,
+  age: number,
+  ageNsec: number,
 ];
 
+/** As stored; see schema.ts for why some are differences. */
 const COLUMNS =
-  'mode, uid, gid, nlink, size, mapped, rdev, parent, flags, atime, atime_nsec, ' +
-  'mtime, mtime_nsec, ctime, ctime_nsec, btime, btime_nsec';
+  'mode, uid, gid, nlink, size, holes, rdev, parent, flags, atime, atime_nsec, ' +
+  'mtime, mtime_nsec, ctime, ctime_nsec, age, age_nsec';
 
 export class InodeTable {
   readonly #counters: Counters;
@@ -166,7 +167,9 @@ export class InodeTable {
 
   /** Writes the changed objects to the batch. */
   flush(): void {
-    for (const inode of this.#dirty) this.#write(inode);
+    // In the order of the table: new rows then fill its pages to the brim.
+    const inOrder = [...this.#dirty].sort((left, right) => left.ino - right.ino);
+    for (const inode of inOrder) this.#write(inode);
     this.#dirty.clear();
   }
 
@@ -201,25 +204,16 @@ export class InodeTable {
 
 function fromRow(ino: InodeNumber, row: Row): Inode {
   const inode = new Inode(ino);
-  [
-    inode.mode,
-    inode.uid,
-    inode.gid,
-    inode.nlink,
-    inode.size,
-    inode.mapped,
-    inode.rdev,
-    inode.parent,
-    inode.flags,
-    inode.atimeSec,
-    inode.atimeNsec,
-    inode.mtimeSec,
-    inode.mtimeNsec,
-    inode.ctimeSec,
-    inode.ctimeNsec,
-    inode.btimeSec,
-    inode.btimeNsec,
-  ] = row;
+  const [holes, age, ageNsec] = [row[5], row[15], row[16]];
+  [inode.mode, inode.uid, inode.gid, inode.nlink, inode.size] = row;
+  [, , , , , , inode.rdev, inode.parent, inode.flags, inode.atimeSec, inode.atimeNsec] = row;
+  inode.mtimeSec = row[11];
+  inode.mtimeNsec = row[12];
+  inode.ctimeSec = row[13];
+  inode.ctimeNsec = row[14];
+  inode.mapped = inode.size - holes;
+  inode.btimeSec = inode.ctimeSec - age;
+  inode.btimeNsec = inode.ctimeNsec - ageNsec;
   return inode;
 }
 
@@ -230,7 +224,7 @@ function toRow(inode: Inode): Row {
     inode.gid,
     inode.nlink,
     inode.size,
-    inode.mapped,
+    inode.size - inode.mapped,
     inode.rdev,
     inode.parent,
     inode.flags,
@@ -240,7 +234,7 @@ function toRow(inode: Inode): Row {
     inode.mtimeNsec,
     inode.ctimeSec,
     inode.ctimeNsec,
-    inode.btimeSec,
-    inode.btimeNsec,
+    inode.ctimeSec - inode.btimeSec,
+    inode.ctimeNsec - inode.btimeNsec,
   ];
 }

@@ -28,7 +28,7 @@ export class Metastore {
     const { connection } = this.database;
     this.counters = loadCounters(connection);
     this.inodes = new InodeTable(connection, this.counters);
-    this.dentries = new DentryTable(connection, this.counters);
+    this.dentries = new DentryTable(connection);
     this.symlinks = new SymlinkTable(connection);
     this.xattrs = new XattrTable(connection);
     this.orphans = new OrphanTable(connection);

@@ -22,7 +22,7 @@ CREATE TABLE inode (
   gid        INTEGER NOT NULL,
   nlink      INTEGER NOT NULL,     -- dentries naming it; directories: 2 + subdirectories; 0: orphan (I7)
   size       INTEGER NOT NULL,     -- bytes; symlinks: length of the target; directories: 0
-  mapped     INTEGER NOT NULL,     -- bytes covered by extents (I7); st_blocks comes from it
+  holes      INTEGER NOT NULL,     -- bytes of size that no extent covers (I7): mostly 0, which takes no room
   rdev       INTEGER NOT NULL,     -- device nodes: new_encode_dev form, else 0
   parent     INTEGER NOT NULL,     -- directories: the directory that names it ('..'); others: 0
   flags      INTEGER NOT NULL,     -- bit 0: has xattrs
@@ -32,20 +32,25 @@ CREATE TABLE inode (
   mtime_nsec INTEGER NOT NULL,
   ctime      INTEGER NOT NULL,
   ctime_nsec INTEGER NOT NULL,
-  btime      INTEGER NOT NULL,     -- birth time, never changes
-  btime_nsec INTEGER NOT NULL
+  age        INTEGER NOT NULL,     -- ctime less birth time: mostly 0
+  age_nsec   INTEGER NOT NULL,
+  -- Not stored:
+  mapped     INTEGER AS (size - holes) VIRTUAL,          -- bytes covered by extents; st_blocks comes from it
+  btime      INTEGER AS (ctime - age) VIRTUAL,           -- birth time, never changes
+  btime_nsec INTEGER AS (ctime_nsec - age_nsec) VIRTUAL
 ) STRICT;
 
--- A name in a directory.
+-- A name in a directory. One B-tree serves lookup and readdir: entries lie in the order of a hash of
+-- their name, which is also the position that readdir continues from. It depends on nothing but the
+-- name, so it stays valid while other entries come and go, and after a remount.
 CREATE TABLE dentry (
   parent INTEGER NOT NULL,
+  cookie INTEGER NOT NULL,         -- hash of the name, or one of the next few numbers when that is taken
   name   BLOB NOT NULL,            -- raw bytes, 1 to 255, no '/' and no NUL
   ino    INTEGER NOT NULL,
   type   INTEGER NOT NULL,         -- S_IFMT bits >> 12, so that readdir need not visit the inode
-  cookie INTEGER NOT NULL,         -- readdir position: rises with each insertion, so it stays valid
-  PRIMARY KEY (parent, name)       -- while other entries come and go
+  PRIMARY KEY (parent, cookie)
 ) WITHOUT ROWID, STRICT;
-CREATE UNIQUE INDEX dentry_cookie ON dentry (parent, cookie);
 
 CREATE TABLE symlink (
   ino    INTEGER PRIMARY KEY,

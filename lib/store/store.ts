@@ -2,9 +2,15 @@
 
 import { resolve } from 'node:path';
 import { BlockStore } from '../blockstore/block-store.ts';
+import { FRAME_BYTES_MAX } from '../blockstore/frame.ts';
 import { blake3Provider, createKeyedHash } from '../blake3.ts';
 import { ChunkReader } from '../dedup/chunk-reader.ts';
-import { formatCompression, parseCompression, type Compression } from '../dedup/codec.ts';
+import {
+  createCompressor,
+  formatCompression,
+  parseCompression,
+  type Compression,
+} from '../dedup/codec.ts';
 import { Ingest } from '../dedup/ingest.ts';
 import { PackWriter } from '../dedup/pack-writer.ts';
 import { WorkerPool } from '../dedup/worker-pool.ts';
@@ -119,7 +125,7 @@ class OpenStore implements Store {
     blockStore.onArenaFull((sealed) => metastore.packs.nextArena(sealed));
     this.#packWriter = new PackWriter({
       blockStore,
-      recordBytesMax: chunking.bytesMax,
+      frameBytesMax: Math.max(chunking.bytesMax, FRAME_BYTES_MAX),
       nextPackId: () => counters.nextPack++,
       batch: () => counters.batch + 1,
       onSealed: ({ packId, arena, recordBytes }) => {
@@ -174,6 +180,10 @@ class OpenStore implements Store {
       blockStore,
       packWriter: this.#packWriter,
       hash,
+      compressor: {
+        codec: args.compression.codec,
+        compressor: createCompressor(args.compression),
+      },
       log: options.log,
       changesAllowed: async () => this.#changesAllowed(),
       noteChange: () => this.#committer.noteChange(),

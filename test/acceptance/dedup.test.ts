@@ -106,7 +106,7 @@ async function growth(
 async function copyInside(t: Test, store: MountedStore): Promise<void> {
   const trace = join(store.directory, 'trace');
   // What the last commits of earlier work still write must not be taken for data of the copy.
-  await store.mustRun('sync', ['-f', store.mountpoint]);
+  await store.mustRun('sync', [store.mountpoint]);
   const pid = store.daemonPid;
   const before = { read: ioBytesOf(pid, 'rchar'), written: ioBytesOf(pid, 'wchar') };
   const calls = 'trace=copy_file_range,write,pwrite64,sendfile,ioctl';

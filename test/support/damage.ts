@@ -15,6 +15,8 @@ import { SEGMENT_BYTES } from '../../lib/metastore/extent-codec.ts';
 import { Metastore } from '../../lib/metastore/metastore.ts';
 
 const CHUNK_BYTES = 40 * 1024;
+/** Packs are closed after so many chunks, as commits would. */
+const CHUNKS_PER_PACK = 3;
 const CHUNKS = 14;
 /** Two packs of 128 KiB and more go into an arena. */
 const ARENA_BYTES_MAX = 400 * 1024;
@@ -112,7 +114,11 @@ export class SampleStore {
 
   async #fill(): Promise<void> {
     const writer = this.#createWriter();
-    const chunks = Array.from({ length: CHUNKS }, (_, seed) => this.#store(writer, seed));
+    const chunks: ChunkId[] = [];
+    while (chunks.length < CHUNKS) {
+      chunks.push(this.#store(writer, chunks.length));
+      if (chunks.length % CHUNKS_PER_PACK === 0) await writer.flush();
+    }
     this.#makeTree();
     this.#makeContent(chunks);
     await writer.flush();
@@ -124,7 +130,7 @@ export class SampleStore {
     this.#blockStore.onArenaFull((sealed) => packs.nextArena(sealed));
     return new PackWriter({
       blockStore: this.#blockStore,
-      recordBytesMax: CHUNK_BYTES,
+      frameBytesMax: CHUNK_BYTES,
       nextPackId: () => counters.nextPack++,
       batch: () => counters.batch + 1,
       onSealed: ({ packId, arena, recordBytes }) => packs.insert(packId, arena, recordBytes),
@@ -135,8 +141,11 @@ export class SampleStore {
     const plain = Buffer.alloc(CHUNK_BYTES, `chunk ${seed} `);
     const fingerprint = this.#hash.digest(plain);
     const chunk = this.#metastore.chunks.add(fingerprint, plain.length);
-    const details = { plainBytes: plain.length, codec: CodecId.NONE };
-    const place = writer.append(fingerprint, plain, details);
+    const place = writer.append({
+      chunks: [{ fingerprint, plainBytes: plain.length }],
+      codec: CodecId.NONE,
+      stored: plain,
+    });
     this.#metastore.chunks.place(chunk, { ...place, storedBytes: plain.length });
     return chunk;
   }

@@ -1,21 +1,17 @@
 // Makes the calls that reach the disk fail, for tests inside one process.
 
+import { join } from 'node:path';
 import type { Test } from 'tap';
 import { Arena } from '../../lib/blockstore/arena.ts';
 import { MetaDatabase } from '../../lib/metastore/database.ts';
+import { native } from '../../lib/native.ts';
+
+/** umount2(2). */
+const MNT_DETACH = 2;
 
 /** What the host says when it has no room. */
 export function FULL(): Error {
   return Object.assign(new Error('write: No space left on device'), { code: 'ENOSPC' });
-}
-
-/** lmdb-js rejects a put with this at once, and a moment later the promise in it with the cause. */
-function lmdbFailure(): Error {
-  const reason = Object.assign(new Error('No space left on device: Attempting to write page'), {
-    code: 28,
-  });
-  const commitError = new Promise<never>((_, reject) => setImmediate(() => reject(reason)));
-  return Object.assign(new Error('Commit failed (see commitError for details)'), { commitError });
 }
 
 export interface Faults {
@@ -25,12 +21,12 @@ export interface Faults {
 }
 
 /** From now on no pack can be put, until `stop` or the end of the test. */
-export function failPuts(t: Test, failure: (() => Error) | 'as LMDB does'): Faults {
+export function failPuts(t: Test, failure: () => Error): Faults {
   const { put } = Arena.prototype;
   const refused = new Map<number, number>();
   Arena.prototype.put = async (packId, bytes) => {
     refused.set(packId, bytes.length);
-    throw failure === 'as LMDB does' ? lmdbFailure() : failure();
+    throw failure();
   };
   const stop = (): void => {
     Arena.prototype.put = put;
@@ -57,4 +53,20 @@ export function openDatabaseOf(t: Test): () => MetaDatabase {
     if (database === undefined) throw new Error('nothing was committed yet');
     return database;
   };
+}
+
+/** What the promise rejects with; undefined when it does not. */
+export async function failureIn(promise: Promise<unknown>): Promise<unknown> {
+  return promise.then(
+    () => undefined,
+    (error: unknown) => error,
+  );
+}
+
+/** A small file system in memory, which only root may mount; undefined for others. */
+export function mountSmallDisk(t: Test, mebibytes: number): string | undefined {
+  const path = join(t.testdir({ disk: {} }), 'disk');
+  if (native.mount('tmpfs', path, 'tmpfs', 0, `size=${mebibytes}m`) < 0) return undefined;
+  t.teardown(async () => native.unmount(path, MNT_DETACH));
+  return path;
 }

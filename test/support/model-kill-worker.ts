@@ -16,9 +16,9 @@ const random = new Random(Number(seed));
 const model = new ModelTree();
 const untilMs = Date.now() + Number(seconds) * 1000;
 
-/** The clock is CLOCK_MONOTONIC: the same for all processes of the machine. */
+/** One line. The clock is CLOCK_MONOTONIC: the same for all processes of the machine. */
 function note(event: 'started' | 'done' | 'failed', index: number, detail = ''): void {
-  writeSync(log, `${event} ${index} ${process.hrtime.bigint()} ${detail}\n`);
+  writeSync(log, `${event} ${index} ${process.hrtime.bigint()} ${detail.replaceAll('\n', ' ')}\n`);
 }
 
 for (let index = 0; Date.now() < untilMs; index++) {

@@ -51,13 +51,16 @@ export class MountedStore {
   static create(t: Test): MountedStore {
     const store = new MountedStore(t, mkdtempSync(join(tmpdir(), 'dedupfs-test-')));
     mkdirSync(store.mountpoint);
-    const abort = (): void => store.abort();
-    process.once('exit', abort);
-    t.teardown(() => {
-      process.removeListener('exit', abort);
+    const remove = (): void => {
       store.abort();
-      if (!t.passing()) t.comment(`the daemon's log ends with:\n${store.endOfLog()}`);
       rmSync(store.directory, { recursive: true, force: true });
+    };
+    // tap runs no teardown when the test file itself throws.
+    process.once('exit', remove);
+    t.teardown(() => {
+      process.removeListener('exit', remove);
+      if (!t.passing()) t.comment(`the daemon's log ends with:\n${store.endOfLog()}`);
+      remove();
     });
     return store;
   }

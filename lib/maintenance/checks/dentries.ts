@@ -2,13 +2,12 @@
 // type it says.
 
 import { loadCounters } from '../../metastore/counters.ts';
+import { nameHash } from '../../metastore/dentries.ts';
 import { FileType } from '../../metastore/inodes.ts';
 import { defineCheck, type CheckContext } from './check.ts';
 import { pages } from './paging.ts';
 
 const NAME_BYTES_MAX = 255;
-/** Smaller ones stand for '.' and '..'. */
-const COOKIE_MIN = 3;
 
 type Row = [
   parent: number,
@@ -24,13 +23,13 @@ export const dentries = defineCheck({
   invariant: 'I7',
   level: 'full',
   async *find(context) {
-    const { nextIno, nextCookie } = loadCounters(context.connection);
+    const { nextIno } = loadCounters(context.connection);
     const names = pages<Row>(context, {
       sql: `SELECT d.parent, d.name, d.ino, d.type, d.cookie, i.mode
             FROM dentry AS d LEFT JOIN inode AS i ON i.ino = d.ino
-            WHERE (d.parent, d.name) > (?, ?) ORDER BY d.parent, d.name LIMIT ?`,
-      start: [Number.MIN_SAFE_INTEGER, Buffer.alloc(0)],
-      keyOf: ([parent, name]) => [parent, name],
+            WHERE (d.parent, d.cookie) > (?, ?) ORDER BY d.parent, d.cookie LIMIT ?`,
+      start: [Number.MIN_SAFE_INTEGER, Number.MIN_SAFE_INTEGER],
+      keyOf: ([parent, , , , cookie]) => [parent, cookie],
       total: nextIno,
     });
     let parent: number | undefined;
@@ -38,7 +37,7 @@ export const dentries = defineCheck({
       for (const row of page) {
         if (row[0] !== parent) yield* findBadParent(context, row[0]);
         parent = row[0];
-        yield* findInName(row, nextCookie);
+        yield* findInName(context, row);
       }
     }
   },
@@ -54,8 +53,8 @@ function* findBadParent({ connection }: CheckContext, parent: number): Generator
 }
 
 function* findInName(
+  { metastore }: CheckContext,
   [parent, name, ino, type, cookie, mode]: Row,
-  nextCookie: number,
 ): Generator<string> {
   const entry = `name ${JSON.stringify(name.toString('latin1'))} in directory ${parent}`;
   if (!isName(name)) yield `${entry} cannot be looked up`;
@@ -63,8 +62,9 @@ function* findInName(
   else if ((mode & FileType.MASK) >> 12 !== type) {
     yield `${entry} has type ${type}, inode ${ino} has type ${(mode & FileType.MASK) >> 12}`;
   }
-  if (cookie < COOKIE_MIN || cookie >= nextCookie) {
-    yield `${entry} has cookie ${cookie}, expected ${COOKIE_MIN} to ${nextCookie - 1}`;
+  const found = metastore.dentries.find(parent, name);
+  if (found?.ino !== ino) {
+    yield `${entry} has cookie ${cookie}, expected ${nameHash(name)}: it cannot be looked up`;
   }
 }
 

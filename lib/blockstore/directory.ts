@@ -1,0 +1,126 @@
+// The directory of a pack: one entry for each chunk, in order.
+//
+//   offset  bytes  field
+//        0     32  fingerprint
+//       32      4  plain bytes                                            u32 little endian
+//       36      4  stored bytes: the chunk's share of its frame           u32
+//       40      1  codec of the frame
+//       41      1  flags: bit 0 set when the chunk lies in the frame of the entry before it
+//       42      2  zero
+//
+// The stored bytes of all entries before a frame add up to its offset, those of its own to its length.
+
+import { assert } from '../assert.ts';
+import { DIGEST_BYTES } from '../blake3.ts';
+import { shareStoredBytes, type FrameContent } from './frame.ts';
+
+export const ENTRY_BYTES = 44;
+const CONTINUES_FRAME = 1;
+
+export interface PackEntry {
+  /** 32 bytes; a view of the directory. */
+  readonly fingerprint: Buffer;
+  readonly plainBytes: number;
+  /** The chunk's share of its frame. */
+  readonly storedBytes: number;
+  readonly codec: number;
+}
+
+/** Where a frame lies among the frames of its pack. */
+export interface FramePlace {
+  readonly first: number;
+  readonly entries: readonly PackEntry[];
+  readonly codec: number;
+  readonly plainBytes: number;
+  /** From the start of the first frame. */
+  readonly offset: number;
+  readonly storedBytes: number;
+}
+
+export class Directory {
+  readonly #bytes: Buffer;
+  #count: number;
+
+  /** @param bytes memory of the directory, kept as a view; `count` entries are there already */
+  constructor(bytes: Buffer, count = 0) {
+    this.#bytes = bytes;
+    this.#count = count;
+  }
+
+  get count(): number {
+    return this.#count;
+  }
+
+  get bytes(): Buffer {
+    return this.#bytes.subarray(0, this.#count * ENTRY_BYTES);
+  }
+
+  /** Sum over all entries. */
+  get storedBytes(): number {
+    let bytes = 0;
+    for (let index = 0; index < this.#count; index += 1) bytes += this.#storedBytes(index);
+    return bytes;
+  }
+
+  clear(): void {
+    this.#count = 0;
+  }
+
+  /** Returns the index of the frame's first chunk. */
+  append(frame: FrameContent): number {
+    const first = this.#count;
+    const plainBytes = frame.chunks.map((chunk) => chunk.plainBytes);
+    const shares = shareStoredBytes(plainBytes, frame.stored.length);
+    for (const [index, chunk] of frame.chunks.entries()) {
+      assert(chunk.fingerprint.length === DIGEST_BYTES, 'a fingerprint has 32 bytes');
+      const at = this.#count * ENTRY_BYTES;
+      this.#bytes.set(chunk.fingerprint, at);
+      this.#bytes.writeUInt32LE(chunk.plainBytes, at + 32);
+      this.#bytes.writeUInt32LE(shares[index] ?? 0, at + 36);
+      this.#bytes.writeUInt8(frame.codec, at + 40);
+      this.#bytes.writeUInt8(index === 0 ? 0 : CONTINUES_FRAME, at + 41);
+      this.#bytes.writeUInt16LE(0, at + 42);
+      this.#count += 1;
+    }
+    return first;
+  }
+
+  entry(index: number): PackEntry {
+    assert(index < this.#count, `the pack has no chunk ${index}`);
+    const at = index * ENTRY_BYTES;
+    return {
+      fingerprint: this.#bytes.subarray(at, at + DIGEST_BYTES),
+      plainBytes: this.#bytes.readUInt32LE(at + 32),
+      storedBytes: this.#storedBytes(index),
+      codec: this.#bytes.readUInt8(at + 40),
+    };
+  }
+
+  #storedBytes(index: number): number {
+    return this.#bytes.readUInt32LE(index * ENTRY_BYTES + 36);
+  }
+
+  #continues(index: number): boolean {
+    return (this.#bytes.readUInt8(index * ENTRY_BYTES + 41) & CONTINUES_FRAME) !== 0;
+  }
+
+  /** The frame that holds a chunk. */
+  frameOf(index: number): FramePlace {
+    let first = index;
+    while (first > 0 && this.#continues(first)) first -= 1;
+    let offset = 0;
+    for (let before = 0; before < first; before += 1) offset += this.#storedBytes(before);
+    const entries = [this.entry(first)];
+    for (let next = first + 1; next < this.#count && this.#continues(next); next += 1) {
+      entries.push(this.entry(next));
+    }
+    return {
+      first,
+      entries,
+      codec: this.entry(first).codec,
+      plainBytes: entries.reduce((sum, entry) => sum + entry.plainBytes, 0),
+      offset,
+      storedBytes: entries.reduce((sum, entry) => sum + entry.storedBytes, 0),
+    };
+  }
+}
