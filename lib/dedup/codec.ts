@@ -137,6 +137,10 @@ export interface CodedCompressor {
   readonly compressor: Compressor;
 }
 
+export function codedCompressor(compression: Compression): CodedCompressor {
+  return { codec: compression.codec, compressor: createCompressor(compression) };
+}
+
 /** Compresses some buffers as one; the result is the caller's. Plain when nothing is gained. */
 export function compressFrame(
   plains: readonly Buffer[],
@@ -200,8 +204,8 @@ function zstdDecode(stored: Buffer, plainBytes: number): Buffer {
   if (core.zstdDecompressSync !== undefined) {
     return core.zstdDecompressSync(stored, { maxOutputLength: plainBytes });
   }
-  const { decompress: decode } = require('zstd-napi') as { decompress(stored: Buffer): Buffer };
-  return decode(stored);
+  const zstd = require('zstd-napi') as { decompress(stored: Buffer): Buffer };
+  return zstd.decompress(stored);
 }
 
 interface Inflate {

@@ -165,7 +165,7 @@ export class PackWriter {
         this.#options.blockStore.arena(arena).put(pending.packId, bytes),
       );
     }
-    await Promise.all([...this.#pending.values()].map((pending) => pending.durable));
+    await Promise.all([...this.#pending.values()].map(async (pending) => pending.durable));
     if (this.#failure === undefined) return;
     const failure = this.#failure;
     if (isNoSpace(failure)) {

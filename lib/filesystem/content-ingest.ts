@@ -10,7 +10,7 @@ import type { Ingest, IngestJob } from '../dedup/ingest.ts';
 import type { Piece, Segment } from '../dedup/worker-pool.ts';
 import { JOB_BYTES_MAX, SLOTS_PER_WORKER } from '../dedup/worker-protocol.ts';
 import type { SlabPool } from '../slab-pool.ts';
-import { FileContent, type Stretch } from './file-content.ts';
+import type { FileContent, Stretch } from './file-content.ts';
 import { freezeRun } from './freeze.ts';
 
 /** Closed files with this many dirty bytes between them make a job. */
@@ -228,7 +228,7 @@ export class ContentIngest {
   async flush(): Promise<void> {
     this.#isFlushing = true;
     try {
-      while (!this.isIdle && !this.#isFailed) {
+      while (!this.#isFailed) {
         this.pump();
         if (this.isIdle) break;
         // Nothing is in flight that could stand in the way of what is dirty.

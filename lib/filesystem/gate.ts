@@ -24,8 +24,12 @@ export class CommitGate implements Gate {
   /** Opens and runs what waited, in order; stops early if one of them leads to the next commit. */
   open(): void {
     this.#isOpen = true;
-    for (;;) {
-      const callback = this.#isOpen ? this.#waiting.shift() : undefined;
+    this.#runWaiting();
+  }
+
+  #runWaiting(): void {
+    while (this.#isOpen) {
+      const callback = this.#waiting.shift();
       if (callback === undefined) return;
       callback();
     }

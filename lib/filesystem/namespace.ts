@@ -142,45 +142,55 @@ function dropName(core: Core, inode: Inode): void {
 export function rename(core: Core, from: Place, to: Place, flags: number, caller: Caller): void {
   checkName(from.name);
   checkName(to.name);
-  const isExchange = (flags & RENAME_EXCHANGE) !== 0;
-  const known = RENAME_NOREPLACE | RENAME_EXCHANGE | RENAME_WHITEOUT;
-  if ((flags & ~known) !== 0 || (isExchange && flags !== RENAME_EXCHANGE)) {
-    throw posixError(Errno.EINVAL);
-  }
+  checkRenameFlags(flags);
   core.changes.begin();
-  const source = findDirectory(core, from.parent);
+  const directory = findDirectory(core, from.parent);
   const target = findLivingDirectory(core, to.parent);
-  const { inode } = findEntry(core, source, from.name);
+  const source = { place: from, directory, inode: findEntry(core, directory, from.name).inode };
   const present = core.metastore.dentries.find(target.ino, to.name);
   const replaced = present === undefined ? undefined : findInode(core, present.ino as Ino);
   if ((flags & RENAME_NOREPLACE) !== 0 && replaced !== undefined) throw posixError(Errno.EEXIST);
-  if (isExchange && replaced === undefined) throw posixError(Errno.ENOENT);
   // Two names of one file: POSIX says nothing happens.
-  if (replaced === inode) return;
-  if (inode.isDirectory) checkNotBelow(core, target, inode);
-  if (isExchange && replaced?.isDirectory === true) checkNotBelow(core, source, replaced);
-  if (isExchange && replaced !== undefined) {
-    exchange(
-      core,
-      { place: from, directory: source, inode },
-      { place: to, directory: target, inode: replaced },
-    );
+  if (replaced === source.inode) return;
+  if (source.inode.isDirectory) checkNotBelow(core, target, source.inode);
+  if ((flags & RENAME_EXCHANGE) !== 0) {
+    if (replaced === undefined) throw posixError(Errno.ENOENT);
+    exchange(core, source, { place: to, directory: target, inode: replaced });
     return;
   }
-  if (replaced !== undefined) checkReplaceable(core, inode, replaced);
-  const { dentries } = core.metastore;
-  dentries.remove(source.ino, from.name);
-  if (replaced !== undefined) {
-    dentries.remove(target.ino, to.name);
-    if (replaced.isDirectory) target.nlink -= 1;
-    dropName(core, replaced);
-  }
-  dentries.insert(target.ino, to.name, inode.ino, inode.mode);
-  moveParent(inode, source, target);
-  touchMoved(core, [source, target], [inode]);
+  replace(core, source, { place: to, directory: target, inode: replaced });
   if ((flags & RENAME_WHITEOUT) !== 0) {
     makeNode(core, from, FileType.CHARACTER_DEVICE, caller); // device 0:0
   }
+}
+
+/** @throws EINVAL */
+function checkRenameFlags(flags: number): void {
+  const known = RENAME_NOREPLACE | RENAME_EXCHANGE | RENAME_WHITEOUT;
+  const isExchange = (flags & RENAME_EXCHANGE) !== 0;
+  if ((flags & ~known) !== 0 || (isExchange && flags !== RENAME_EXCHANGE)) {
+    throw posixError(Errno.EINVAL);
+  }
+}
+
+/** Gives `source` the name `target`, whose inode, if it has one, loses it. */
+function replace(
+  core: Core,
+  source: Named,
+  target: Omit<Named, 'inode'> & { readonly inode: Inode | undefined },
+): void {
+  const { dentries } = core.metastore;
+  const { inode: replaced } = target;
+  if (replaced !== undefined) checkReplaceable(core, source.inode, replaced);
+  dentries.remove(source.directory.ino, source.place.name);
+  if (replaced !== undefined) {
+    dentries.remove(target.directory.ino, target.place.name);
+    if (replaced.isDirectory) target.directory.nlink -= 1;
+    dropName(core, replaced);
+  }
+  dentries.insert(target.directory.ino, target.place.name, source.inode.ino, source.inode.mode);
+  moveParent(source.inode, source.directory, target.directory);
+  touchMoved(core, [source.directory, target.directory], [source.inode]);
 }
 
 interface Named {
@@ -190,6 +200,7 @@ interface Named {
 }
 
 function exchange(core: Core, one: Named, other: Named): void {
+  if (other.inode.isDirectory) checkNotBelow(core, one.directory, other.inode);
   const { dentries } = core.metastore;
   dentries.remove(one.directory.ino, one.place.name);
   dentries.remove(other.directory.ino, other.place.name);

@@ -46,7 +46,7 @@ export class Metastore {
       .prepare('SELECT v FROM meta WHERE k = ?')
       .pluck()
       .get(key);
-    return value === undefined ? undefined : String(value);
+    return typeof value === 'string' ? value : undefined;
   }
 
   setMeta(key: string, value: string): void {

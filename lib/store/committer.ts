@@ -28,8 +28,6 @@ export interface CommitterParts {
   readonly log: Logger;
   /** Whether commits also happen by time and size. */
   readonly background: boolean;
-  /** Called after each durable commit. */
-  onDurable(): void;
 }
 
 export class Committer {
@@ -55,6 +53,13 @@ export class Committer {
     if (this.#readOnlyReason !== undefined) throw posixError(Errno.EROFS);
     this.#hasChanges = true;
     if (this.#timer === undefined) this.#arm(COMMIT_INTERVAL_MS);
+  }
+
+  /** Like `noteChange`; false instead of an error. */
+  tryChange(): boolean {
+    if (this.#readOnlyReason !== undefined) return false;
+    this.noteChange();
+    return true;
   }
 
   /** To be called when a pack was sealed. */
@@ -140,7 +145,6 @@ export class Committer {
       throw error;
     }
     this.#checkpoint();
-    this.#parts.onDurable();
   }
 
   #checkpoint(): void {

@@ -66,33 +66,34 @@ export function readFormat(storePath: string): Format | undefined {
 }
 
 function parse(path: string, text: string): Format {
-  const refuse = (why: string, cause?: unknown): never => {
-    const message = `${path} is not a dedupfs FORMAT file: ${why}; restore it from a backup of the store`;
-    throw new UserError(ExitCode.NO_STORE, 'DEDUPFS_BAD_FORMAT_FILE', message, { cause });
-  };
-  let value: Partial<Format>;
+  let value: unknown;
   try {
-    value = JSON.parse(text) as Partial<Format>;
+    value = JSON.parse(text);
   } catch (cause) {
-    return refuse('it is not JSON', cause);
+    throw badFormat(path, 'it is not JSON', cause);
   }
-  if (typeof value !== 'object' || value === null) return refuse('it is not an object');
-  const { format, uuid, chunking, fingerprintKey, arenaBytesMax } = value;
-  if (typeof format !== 'number' || !Number.isInteger(format)) return refuse('it has no format');
-  if (format > FORMAT_VERSION) return value as Format; // the caller refuses it by its number
-  if (typeof uuid !== 'string') return refuse('it has no uuid');
-  if (!/^[0-9a-f]{64}$/.test(fingerprintKey ?? '')) return refuse('it has no fingerprint key');
-  const numbers = [
-    chunking?.bytesMean,
-    chunking?.bytesMin,
-    chunking?.bytesMax,
-    chunking?.multiplier,
-    chunking?.addend,
-    arenaBytesMax,
-  ];
-  if (!numbers.every((number) => Number.isSafeInteger(number)))
-    return refuse('a number is missing');
+  const defect = findDefect(value);
+  if (defect !== undefined) throw badFormat(path, defect);
   return value as Format;
+}
+
+/** What is wrong with the content; of a newer format only the number is known. */
+function findDefect(value: unknown): string | undefined {
+  if (typeof value !== 'object' || value === null) return 'it is not an object';
+  const { format, uuid, chunking, fingerprintKey, arenaBytesMax } = value as Partial<Format>;
+  if (!Number.isInteger(format)) return 'it has no format number';
+  if (Number(format) > FORMAT_VERSION) return undefined;
+  if (typeof uuid !== 'string') return 'it has no uuid';
+  if (!/^[0-9a-f]{64}$/.test(fingerprintKey ?? '')) return 'it has no fingerprint key';
+  const { bytesMean, bytesMin, bytesMax, multiplier, addend } = chunking ?? {};
+  const numbers = [bytesMean, bytesMin, bytesMax, multiplier, addend, arenaBytesMax];
+  return numbers.every(Number.isSafeInteger) ? undefined : 'a number is missing';
+}
+
+function badFormat(path: string, why: string, cause?: unknown): UserError {
+  const remedy = 'restore it from a backup of the store';
+  const message = `${path} is not a dedupfs FORMAT file: ${why}; ${remedy}`;
+  return new UserError(ExitCode.NO_STORE, 'DEDUPFS_BAD_FORMAT_FILE', message, { cause });
 }
 
 /** Writes FORMAT so that it is there whole or not at all, also after a power cut. */

@@ -2,23 +2,16 @@
 
 import { resolve } from 'node:path';
 import { BlockStore } from '../blockstore/block-store.ts';
-import { FRAME_BYTES_MAX } from '../blockstore/frame.ts';
-import { blake3Provider, createKeyedHash } from '../blake3.ts';
-import { ChunkReader } from '../dedup/chunk-reader.ts';
+import { blake3Provider } from '../blake3.ts';
 import {
-  createCompressor,
+  codedCompressor,
   formatCompression,
   parseCompression,
   type Compression,
 } from '../dedup/codec.ts';
-import { Ingest } from '../dedup/ingest.ts';
-import { PackWriter } from '../dedup/pack-writer.ts';
-import { WorkerPool } from '../dedup/worker-pool.ts';
-import { ExitCode, UserError } from '../errors.ts';
-import { ContentIngest } from '../filesystem/content-ingest.ts';
-import { ContentTable } from '../filesystem/content-table.ts';
+import { DedupfsError, ExitCode, UserError } from '../errors.ts';
+import type { ChangeControl } from '../filesystem/core.ts';
 import { DedupFileSystem } from '../filesystem/filesystem.ts';
-import { GatherBuffer } from '../filesystem/gather-buffer.ts';
 import { CommitGate } from '../filesystem/gate.ts';
 import { OrphanReclaimer } from '../filesystem/orphans.ts';
 import { runFsck } from '../maintenance/fsck.ts';
@@ -35,6 +28,7 @@ import type {
   StoreOptions,
   StoreStatistics,
 } from './contract.ts';
+import { DataPath } from './data-path.ts';
 import { findOrCreate, prepareFolder, type FoundStore } from './create.ts';
 import { HostSpace } from './host-space.ts';
 import { StoreLock } from './lock.ts';
@@ -77,14 +71,11 @@ class OpenStore implements Store {
   readonly #arguments: OpenArguments;
   readonly #metastore: Metastore;
   readonly #blockStore: BlockStore;
-  readonly #workers: WorkerPool;
-  readonly #packWriter: PackWriter;
-  readonly #contentIngest: ContentIngest;
+  readonly #dataPath: DataPath;
   readonly #committer: Committer;
   readonly #orphans: OrphanReclaimer;
   readonly #collector: GarbageCollector;
   readonly #gate = new CommitGate();
-  readonly #space: HostSpace;
   #gcTimer: NodeJS.Timeout | undefined;
   #isGcCancelled = false;
   #closing: Promise<void> | undefined;
@@ -112,99 +103,61 @@ class OpenStore implements Store {
 
   private constructor(args: OpenArguments, metastore: Metastore, blockStore: BlockStore) {
     const { found, options, storePath } = args;
-    const { chunking, fingerprintKey } = found.format;
-    const { counters, chunks } = metastore;
-    const key = Buffer.from(fingerprintKey, 'hex');
-    const hash = createKeyedHash(key);
+    const { log } = options;
     this.#arguments = args;
     this.path = storePath;
     this.uuid = found.format.uuid;
     this.created = found.created;
     this.#metastore = metastore;
     this.#blockStore = blockStore;
-    blockStore.onArenaFull((sealed) => metastore.packs.nextArena(sealed));
-    this.#packWriter = new PackWriter({
-      blockStore,
-      frameBytesMax: Math.max(chunking.bytesMax, FRAME_BYTES_MAX),
-      nextPackId: () => counters.nextPack++,
-      batch: () => counters.batch + 1,
-      onSealed: ({ packId, arena, recordBytes }) => {
-        metastore.packs.insert(packId, arena, recordBytes);
-        this.#committer.notePack();
-      },
-    });
-    this.#workers = new WorkerPool({
-      cut: chunking,
+    this.#dataPath = new DataPath({
+      format: found.format,
       compression: args.compression,
-      fingerprintKey: key,
-      onFailure: (error) => this.#committer.fail('a worker failed', error),
-    });
-    const reader = new ChunkReader({ index: chunks, writer: this.#packWriter, blockStore, hash });
-    const contents = new ContentTable(metastore.extents, reader);
-    const gather = new GatherBuffer(options.pool);
-    this.#contentIngest = new ContentIngest({
-      ingest: new Ingest({ workers: this.#workers, index: chunks, writer: this.#packWriter }),
       pool: options.pool,
-      chunkBytesMax: chunking.bytesMax,
+      metastore,
+      blockStore,
       isGateOpen: () => this.#gate.isOpen,
-      onFailure: (error) => this.#committer.fail('ingest failed', error),
-      onSettled: (content) => contents.release(content),
-      releaseGather: () => gather.release(),
+      onPack: () => this.#committer.notePack(),
+      onFailure: (what, error) => this.#committer.fail(what, error),
     });
+    const { contentIngest, packWriter, contents, gather, hash } = this.#dataPath;
     this.#committer = new Committer({
       gate: this.#gate,
-      contentIngest: this.#contentIngest,
-      packWriter: this.#packWriter,
+      contentIngest,
+      packWriter,
       metastore,
-      log: options.log,
+      log,
       background: options.background,
-      onDurable: () => undefined,
     });
     this.#orphans = new OrphanReclaimer({
       metastore,
       contents,
-      ingest: this.#contentIngest,
+      ingest: contentIngest,
       gate: this.#gate,
-      mayChange: () => {
-        if (this.#committer.readOnlyReason !== undefined) return false;
-        this.#committer.noteChange();
-        return true;
-      },
+      mayChange: () => this.#committer.tryChange(),
     });
-    this.#space = new HostSpace(
-      storePath,
-      () => this.#contentIngest.pendingBytes + this.#packWriter.pendingBytes,
-    );
     this.#collector = new GarbageCollector({
       metastore,
       blockStore,
-      packWriter: this.#packWriter,
+      packWriter,
       hash,
-      compressor: {
-        codec: args.compression.codec,
-        compressor: createCompressor(args.compression),
-      },
-      log: options.log,
+      compressor: codedCompressor(args.compression),
+      log,
       changesAllowed: async () => this.#changesAllowed(),
       noteChange: () => this.#committer.noteChange(),
       commit: async () => this.commit(),
     });
+    const space = new HostSpace(storePath, () => this.#dataPath.pendingBytes);
+    const changes: ChangeControl = {
+      begin: () => this.#committer.noteChange(),
+      admit: (bytes) => space.admit(bytes),
+      commit: async () => this.commit(),
+    };
     this.filesystem = new DedupFileSystem({
-      core: {
-        metastore,
-        contents,
-        orphans: this.#orphans,
-        gate: this.#gate,
-        log: options.log,
-        changes: {
-          begin: () => this.#committer.noteChange(),
-          admit: (bytes) => this.#space.admit(bytes),
-          commit: async () => this.commit(),
-        },
-      },
-      ingest: this.#contentIngest,
+      core: { metastore, contents, orphans: this.#orphans, gate: this.#gate, log, changes },
+      ingest: contentIngest,
       gather,
-      statistics: () => hostStatistics(this.path, metastore.counters, this.#space),
+      statistics: () => hostStatistics(this.path, metastore.counters, space),
     });
   }
 
@@ -251,7 +204,7 @@ class OpenStore implements Store {
       format: this.#arguments.found.format,
       compression: formatCompression(this.#arguments.compression),
       metastore: this.#metastore,
-      dirtyBytes: this.#contentIngest.pendingBytes,
+      dirtyBytes: this.#dataPath.contentIngest.pendingBytes,
       readOnlyReason: this.#committer.readOnlyReason,
     });
   }
@@ -274,7 +227,6 @@ class OpenStore implements Store {
     level: 'quick' | 'full';
     onProgress?: (progress: FsckProgress) => void;
   }): Promise<FsckReport> {
-    const key = Buffer.from(this.#arguments.found.format.fingerprintKey, 'hex');
     // gc removes files outside of a commit: it must not be half way.
     await this.#stopCollector();
     return this.#committer.exclusively(async () =>
@@ -283,7 +235,7 @@ class OpenStore implements Store {
           connection: this.#metastore.database.connection,
           metastore: this.#metastore,
           blockStore: this.#blockStore,
-          hash: createKeyedHash(key),
+          hash: this.#dataPath.hash,
           log: this.#arguments.options.log,
           onProgress: options.onProgress ?? (() => undefined),
         },
@@ -311,11 +263,16 @@ class OpenStore implements Store {
       }
     } finally {
       this.#committer.stop();
-      await this.#workers.close();
+      await this.#dataPath.close();
       this.#metastore.close();
       await this.#blockStore.close();
       this.#arguments.lock.release();
     }
+    const { readOnlyReason } = this.#committer;
+    if (readOnlyReason === undefined) return;
+    throw new DedupfsError(
+      `changes after commit ${this.#metastore.counters.batch} are lost, because ${readOnlyReason}`,
+    );
   }
 }
 

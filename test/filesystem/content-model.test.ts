@@ -179,7 +179,9 @@ class Run {
     const expected = file.content.subarray(offset, end);
     if (found.equals(expected)) return;
     const at = expected.findIndex((byte, index) => found[index] !== byte);
-    this.#fail(`${file.name}: ${found.length} bytes at ${offset} differ from byte ${offset + at} on`);
+    this.#fail(
+      `${file.name}: ${found.length} bytes at ${offset} differ from byte ${offset + at} on`,
+    );
   }
 
   #fail(what: string): void {

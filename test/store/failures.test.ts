@@ -45,30 +45,33 @@ t.test('after an fsync that found the disk full, the batch is tried again by its
   t.not(store.statistics().batch, batch, 'it is committed without another change or fsync');
 });
 
-t.test('a disk that others fill is survived, and the batch is stored when there is room', async (t) => {
-  const disk = mountSmallDisk(t, 80);
-  if (disk === undefined) {
-    t.pass('only root can mount a small disk');
-    return;
-  }
-  const unseen: unknown[] = [];
-  const listen = (reason: unknown): void => void unseen.push(reason);
-  process.on('unhandledRejection', listen);
-  t.teardown(() => process.off('unhandledRejection', listen));
-  const { store, driver } = await openAt(t, join(disk, 'store'));
-  await driver.put('a', randomBytesOf('a', 3 * MIB));
-  const filler = join(disk, 'filler');
-  t.throws(() => writeFileSync(filler, Buffer.alloc(100 * MIB)), { code: 'ENOSPC' });
-  t.match(await failureIn(store.commit()), NO_SPACE);
-  await delay(20);
-  t.strictSame(unseen, [], 'no rejection is left to nobody: it would end the daemon');
-  t.equal(store.statistics().readOnlyReason, undefined);
-  rmSync(filler);
-  await store.commit();
-  t.ok((await driver.get('a')).equals(randomBytesOf('a', 3 * MIB)));
-  await assertStoreClean(t, store);
-  await store.close();
-});
+t.test(
+  'a disk that others fill is survived, and the batch is stored when there is room',
+  async (t) => {
+    const disk = mountSmallDisk(t, 80);
+    if (disk === undefined) {
+      t.pass('only root can mount a small disk');
+      return;
+    }
+    const unseen: unknown[] = [];
+    const listen = (reason: unknown): void => void unseen.push(reason);
+    process.on('unhandledRejection', listen);
+    t.teardown(() => process.off('unhandledRejection', listen));
+    const { store, driver } = await openAt(t, join(disk, 'store'));
+    await driver.put('a', randomBytesOf('a', 3 * MIB));
+    const filler = join(disk, 'filler');
+    t.throws(() => writeFileSync(filler, Buffer.alloc(100 * MIB)), { code: 'ENOSPC' });
+    t.match(await failureIn(store.commit()), NO_SPACE);
+    await delay(20);
+    t.strictSame(unseen, [], 'no rejection is left to nobody: it would end the daemon');
+    t.equal(store.statistics().readOnlyReason, undefined);
+    rmSync(filler);
+    await store.commit();
+    t.ok((await driver.get('a')).equals(randomBytesOf('a', 3 * MIB)));
+    await assertStoreClean(t, store);
+    await store.close();
+  },
+);
 
 t.test('while the disk is full, packs do not pile up in memory', async (t) => {
   const { store, driver } = await openFresh(t);

@@ -1,7 +1,12 @@
 // Drives a FileSystem the way the dispatcher does: changes wait for the gate, payloads lie in slabs.
 // Names are given as text; everything happens as root in the root directory unless said otherwise.
 
-import { PAYLOAD_BYTES_MAX, PAYLOAD_OFFSET, type Slab, type SlabPool } from '../../lib/slab-pool.ts';
+import {
+  PAYLOAD_BYTES_MAX,
+  PAYLOAD_OFFSET,
+  type Slab,
+  type SlabPool,
+} from '../../lib/slab-pool.ts';
 import {
   ROOT_INO,
   type AttributeChanges,

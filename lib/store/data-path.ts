@@ -1,0 +1,85 @@
+// The payload's way through an open store, put together: file contents -> ingest -> packs, and back.
+
+import { createKeyedHash, type KeyedHash } from '../blake3.ts';
+import type { BlockStore } from '../blockstore/block-store.ts';
+import { FRAME_BYTES_MAX } from '../blockstore/frame.ts';
+import { ChunkReader } from '../dedup/chunk-reader.ts';
+import type { Compression } from '../dedup/codec.ts';
+import { Ingest } from '../dedup/ingest.ts';
+import { PackWriter } from '../dedup/pack-writer.ts';
+import { WorkerPool } from '../dedup/worker-pool.ts';
+import { ContentIngest } from '../filesystem/content-ingest.ts';
+import { ContentTable } from '../filesystem/content-table.ts';
+import { GatherBuffer } from '../filesystem/gather-buffer.ts';
+import type { Metastore } from '../metastore/metastore.ts';
+import type { SlabPool } from '../slab-pool.ts';
+import type { Format } from './format.ts';
+
+export interface DataPathOptions {
+  readonly format: Format;
+  readonly compression: Compression;
+  readonly pool: SlabPool;
+  readonly metastore: Metastore;
+  readonly blockStore: BlockStore;
+  isGateOpen(): boolean;
+  /** A pack was sealed. */
+  onPack(): void;
+  /** Nothing more can be stored. */
+  onFailure(what: string, error: unknown): void;
+}
+
+export class DataPath {
+  readonly hash: KeyedHash;
+  readonly packWriter: PackWriter;
+  readonly contents: ContentTable;
+  readonly gather: GatherBuffer;
+  readonly contentIngest: ContentIngest;
+  readonly #workers: WorkerPool;
+
+  constructor(options: DataPathOptions) {
+    const { blockStore, metastore } = options;
+    const { chunking, fingerprintKey } = options.format;
+    const { chunks, counters, packs } = metastore;
+    const key = Buffer.from(fingerprintKey, 'hex');
+    this.hash = createKeyedHash(key);
+    blockStore.onArenaFull((sealed) => packs.nextArena(sealed));
+    this.packWriter = new PackWriter({
+      blockStore,
+      frameBytesMax: Math.max(chunking.bytesMax, FRAME_BYTES_MAX),
+      nextPackId: () => counters.nextPack++,
+      batch: () => counters.batch + 1,
+      onSealed: ({ packId, arena, recordBytes }) => {
+        packs.insert(packId, arena, recordBytes);
+        options.onPack();
+      },
+    });
+    this.#workers = new WorkerPool({
+      cut: chunking,
+      compression: options.compression,
+      fingerprintKey: key,
+      onFailure: (error) => options.onFailure('a worker failed', error),
+    });
+    const writer = this.packWriter;
+    const reader = new ChunkReader({ index: chunks, writer, blockStore, hash: this.hash });
+    this.contents = new ContentTable(metastore.extents, reader);
+    this.gather = new GatherBuffer(options.pool);
+    this.contentIngest = new ContentIngest({
+      ingest: new Ingest({ workers: this.#workers, index: chunks, writer }),
+      pool: options.pool,
+      chunkBytesMax: chunking.bytesMax,
+      isGateOpen: () => options.isGateOpen(),
+      onFailure: (error) => options.onFailure('ingest failed', error),
+      onSettled: (content) => this.contents.release(content),
+      releaseGather: () => this.gather.release(),
+    });
+  }
+
+  /** Bytes accepted that are not on the disk yet. */
+  get pendingBytes(): number {
+    return this.contentIngest.pendingBytes + this.packWriter.pendingBytes;
+  }
+
+  async close(): Promise<void> {
+    await this.#workers.close();
+  }
+}
