@@ -38,6 +38,8 @@ export interface GcParts {
   /** For frames that have lost some of their chunks. */
   readonly compressor: CodedCompressor;
   readonly log: Logger;
+  /** Whether the host has room for so many bytes more. */
+  hasRoom(bytes: number): boolean;
   /** Resolves when changes are allowed; they must then follow without an await. */
   changesAllowed(): Promise<void>;
   /** To be called before each change. */
@@ -94,12 +96,19 @@ export class GarbageCollector {
     await this.#parts.commit();
     const plan = this.plan(request.liveShareMin);
     const progress = { moved: 0, freed: 0, removed: 0 };
-    const leaving = plan.arenas.filter((arena) => arena.action !== 'keep');
+    // The emptiest first: they give most back for what they need.
+    const leaving = plan.arenas
+      .filter((arena) => arena.action !== 'keep')
+      .sort((left, right) => left.liveBytes - right.liveBytes);
     // All at first, so that nothing moves into an arena that is emptied later in this run.
     for (const { arena } of leaving) await this.#seal(arena);
     await this.#parts.commit();
     for (const arena of leaving) {
       if (request.isCancelled?.() === true) break;
+      if (!this.#parts.hasRoom(arena.liveBytes)) {
+        this.#parts.log.warn({ ...arena }, 'gc keeps an arena: no room to move what is live in it');
+        continue;
+      }
       await this.#evacuate(arena, plan, progress, request);
     }
     return {

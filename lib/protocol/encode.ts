@@ -22,6 +22,7 @@ export interface WireAttributes {
   readonly ctimeNsec: number;
   readonly btimeSec: number;
   readonly btimeNsec: number;
+  readonly isProvisional?: boolean;
 }
 
 /**
@@ -66,6 +67,11 @@ export function encodeAttr(view: DataView, at: number, attributes: WireAttribute
   return structs.attr.bytes;
 }
 
+/** How long the kernel may believe attributes: not at all while `blocks` can change by itself. */
+function attributesValidSeconds(attributes: WireAttributes | undefined): number {
+  return attributes?.isProvisional === true ? 0 : CACHE_SECONDS;
+}
+
 /** The entry of a name; undefined: there is none, which the kernel may cache as well. */
 export function encodeEntry(
   view: DataView,
@@ -77,7 +83,7 @@ export function encodeEntry(
   // Inode numbers are never reused (I3), so one generation is enough.
   setU64(view, at, entryAt.generation, 0);
   setU64(view, at, entryAt.entry_valid, CACHE_SECONDS);
-  setU64(view, at, entryAt.attr_valid, CACHE_SECONDS);
+  setU64(view, at, entryAt.attr_valid, attributesValidSeconds(attributes));
   setU32(view, at, entryAt.entry_valid_nsec, 0);
   setU32(view, at, entryAt.attr_valid_nsec, 0);
   if (attributes === undefined) clear(view, at + entryAt.attr, structs.attr.bytes);
@@ -86,7 +92,7 @@ export function encodeEntry(
 }
 
 export function encodeAttrOut(view: DataView, at: number, attributes: WireAttributes): number {
-  setU64(view, at, structs.attrOut.at.attr_valid, CACHE_SECONDS);
+  setU64(view, at, structs.attrOut.at.attr_valid, attributesValidSeconds(attributes));
   setU32(view, at, structs.attrOut.at.attr_valid_nsec, 0);
   setU32(view, at, structs.attrOut.at.dummy, 0);
   encodeAttr(view, at + structs.attrOut.at.attr, attributes);
@@ -98,7 +104,7 @@ const STATX_MASK = 0x7ff | 0x800;
 
 export function encodeStatxOut(view: DataView, at: number, attributes: WireAttributes): number {
   clear(view, at, structs.statxOut.bytes);
-  setU64(view, at, structs.statxOut.at.attr_valid, CACHE_SECONDS);
+  setU64(view, at, structs.statxOut.at.attr_valid, attributesValidSeconds(attributes));
   const stat = at + structs.statxOut.at.stat;
   const statAt = structs.statx.at;
   setU32(view, stat, statAt.mask, STATX_MASK);

@@ -58,9 +58,9 @@ export function findOrCreate(
 }
 
 function createStore(path: string, chunkBytes: number | undefined): Format {
-  const format = createFormat(chunkBytes);
+  const host = statfsSync(path);
+  const format = createFormat(chunkBytes, host.blocks * host.bsize);
   try {
-    const host = statfsSync(path);
     if (host.bavail * host.bsize < HOST_BYTES_MIN) throw diskFull(path);
     for (const name of ['meta.db', 'meta.db-wal', 'meta.db-shm']) {
       rmSync(join(path, name), { force: true }); // of a creation that was cut off

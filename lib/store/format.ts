@@ -10,8 +10,19 @@ import { FORMAT_VERSION } from '../metastore/schema.ts';
 import type { CutParameters } from '../native.ts';
 import { syncFolder } from '../sync-folder.ts';
 
-/** Size at which an arena is sealed. Larger ones mean fewer files, smaller ones finer gc. */
-const ARENA_BYTES_DEFAULT = 1024 * 1024 * 1024;
+/**
+ * Size at which an arena is sealed: larger ones mean fewer files, smaller ones finer gc. Emptying an
+ * arena needs room for what is live in it, which a nearly full small disk must still have: hence a
+ * share of the host's file system.
+ */
+const ARENA_BYTES_MAX = 1024 * 1024 * 1024;
+const ARENA_BYTES_MIN = 16 * 1024 * 1024;
+const ARENAS_PER_HOST = 256;
+
+function arenaBytesFor(hostBytes: number): number {
+  const share = 2 ** Math.floor(Math.log2(Math.max(1, hostBytes / ARENAS_PER_HOST)));
+  return Math.min(ARENA_BYTES_MAX, Math.max(ARENA_BYTES_MIN, share));
+}
 
 export interface Format {
   readonly format: number;
@@ -24,8 +35,11 @@ export interface Format {
   readonly arenaBytesMax: number;
 }
 
-/** @throws UserError USAGE  not one of the presets */
-export function createFormat(chunkBytes: number | undefined): Format {
+/**
+ * @param hostBytes size of the file system that the store lies on
+ * @throws UserError USAGE  not one of the presets
+ */
+export function createFormat(chunkBytes: number | undefined, hostBytes: number): Format {
   const bytesMean = chunkBytes ?? CHUNK_BYTES_DEFAULT;
   if (!CHUNK_BYTES_PRESETS.includes(bytesMean)) {
     throw new UserError(
@@ -40,7 +54,7 @@ export function createFormat(chunkBytes: number | undefined): Format {
     createdAt: new Date().toISOString(),
     chunking: { algorithm: 1, bytesMean, ...cutParameters(bytesMean) },
     fingerprintKey: randomBytes(32).toString('hex'),
-    arenaBytesMax: ARENA_BYTES_DEFAULT,
+    arenaBytesMax: arenaBytesFor(hostBytes),
   };
 }
 

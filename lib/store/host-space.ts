@@ -9,6 +9,8 @@ import { posixError } from '../errors.ts';
 const REFRESH_MS = 100;
 /** Kept free for the metastore, its WAL, LMDB's pages and the packs that gc writes. */
 const MARGIN_BYTES = 24 * 1024 * 1024;
+/** What gc leaves of it, for the commit that makes its work durable. */
+const GC_MARGIN_BYTES = 4 * 1024 * 1024;
 
 export class HostSpace {
   readonly #storePath: string;
@@ -31,6 +33,12 @@ export class HostSpace {
       throw posixError(Errno.ENOSPC);
     }
     this.#admittedBytes += bytes;
+  }
+
+  /** Whether gc may write so many bytes: it gives more back, so it may use the margin. */
+  hasRoomForGc(bytes: number): boolean {
+    this.#read(performance.now());
+    return this.#availableBytes - bytes >= GC_MARGIN_BYTES;
   }
 
   /** What can still be written, as of now. */

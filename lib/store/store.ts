@@ -39,6 +39,8 @@ export { readOwner } from './lock.ts';
 
 /** How often the daemon looks whether gc is worth a run. */
 const GC_INTERVAL_MS = 2000;
+/** After a run that gave nothing back (damage, no room) or failed. */
+const GC_RETRY_MS = 60_000;
 
 /** @throws UserError NO_STORE LOCKED WRONG_FORMAT STORE_CONFLICT STORE_INCONSISTENT DISK_FULL NO_PERMISSION USAGE */
 export async function openStore(path: string, options: StoreOptions): Promise<Store> {
@@ -78,6 +80,7 @@ class OpenStore implements Store {
   readonly #gate = new CommitGate();
   #gcTimer: NodeJS.Timeout | undefined;
   #isGcCancelled = false;
+  #gcNotBeforeMs = 0;
   #closing: Promise<void> | undefined;
 
   /** Opens both stores and recovers, before anything can change. */
@@ -136,6 +139,7 @@ class OpenStore implements Store {
       gate: this.#gate,
       mayChange: () => this.#committer.tryChange(),
     });
+    const space = new HostSpace(storePath, () => this.#dataPath.pendingBytes);
     this.#collector = new GarbageCollector({
       metastore,
       blockStore,
@@ -143,11 +147,11 @@ class OpenStore implements Store {
       hash,
       compressor: codedCompressor(args.compression),
       log,
+      hasRoom: (bytes) => space.hasRoomForGc(bytes),
       changesAllowed: async () => this.#changesAllowed(),
       noteChange: () => this.#committer.noteChange(),
       commit: async () => this.commit(),
     });
-    const space = new HostSpace(storePath, () => this.#dataPath.pendingBytes);
     const changes: ChangeControl = {
       begin: () => this.#committer.noteChange(),
       admit: (bytes) => space.admit(bytes),
@@ -185,10 +189,20 @@ class OpenStore implements Store {
     if (this.#committer.readOnlyReason !== undefined) return;
     const isNeeded = this.#collector.plan().arenas.some(({ action }) => action !== 'keep');
     if (!isNeeded) return;
+    if (performance.now() < this.#gcNotBeforeMs) return;
     this.#isGcCancelled = false;
-    this.#collector.run({ isCancelled: () => this.#isGcCancelled }).catch((error: unknown) => {
-      this.#arguments.options.log.error({ err: error }, 'gc failed; it will be tried again');
-    });
+    const retryLater = (): void => {
+      this.#gcNotBeforeMs = performance.now() + GC_RETRY_MS;
+    };
+    this.#collector.run({ isCancelled: () => this.#isGcCancelled }).then(
+      (report) => {
+        if (report.arenasRemoved === 0) retryLater();
+      },
+      (error: unknown) => {
+        this.#arguments.options.log.error({ err: error }, 'gc failed; it will be tried again');
+        retryLater();
+      },
+    );
   }
 
   /** Ends a background run of gc at its next slice; whatever it did stays valid. */
