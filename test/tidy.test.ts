@@ -16,6 +16,7 @@ import { fileURLToPath } from 'node:url';
 import t from 'tap';
 
 import { ExitCode } from '../lib/errors.ts';
+import { plainly } from './support/commands.ts';
 
 const project = resolve(dirname(fileURLToPath(import.meta.url)), '../..');
 const sourceFolders = ['bin', 'lib', 'native/src', 'test', 'bench', 'examples'];
@@ -115,9 +116,10 @@ t.test('the lint rules report an import against the direction', (t) => {
     writeFileSync(join(folder, path), `export * from '${imports}';\n`);
   }
   const oxlint = join(project, 'node_modules/.bin/oxlint');
-  // tap's preload, which NODE_OPTIONS brings, cannot load oxlint.
-  const args = ['-u', 'NODE_OPTIONS', oxlint, '--format=unix', '.'];
-  const { stdout } = spawnSync('env', args, { cwd: folder, encoding: 'utf8' });
+  const { stdout } = spawnSync(...plainly(oxlint, ['--format=unix', '.']), {
+    cwd: folder,
+    encoding: 'utf8',
+  });
   for (const { path, imports, isAllowed } of cases) {
     const isReported = stdout
       .split('\n')

@@ -1,9 +1,9 @@
 // One arena: an LMDB environment in a single file, packs under their 8-byte big-endian id.
 // Filled front to back while it is current, never written again once sealed, removed whole.
 
-import { rmSync, statSync } from 'node:fs';
+import { existsSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { open, type RootDatabase } from 'lmdb';
-import { CorruptionError } from '../errors.ts';
+import { CorruptionError, describeError, NoSpaceError } from '../errors.ts';
 import { native } from '../native.ts';
 
 /** Room in the map beyond the capacity: the packs in flight when it is passed, and LMDB's own pages. */
@@ -16,16 +16,20 @@ const MAP_SLACK_BYTES = 256 * 1024 * 1024;
  */
 const MAPPED_BYTES_MAX = 16 * 1024 * 1024;
 
+/** At least what LMDB makes for its 126 readers (8,272 bytes); more only means more readers. */
+const LOCK_FILE_BYTES = 12 * 1024;
+
 export class Arena {
   readonly id: number;
   readonly path: string;
   readonly #environment: RootDatabase<Buffer, Buffer>;
   #mappedBytes = 0;
 
-  /** Opens or creates the file. @throws Error from LMDB when it cannot */
+  /** Opens or creates the file. @throws NoSpaceError  @throws Error from LMDB when it cannot */
   constructor(id: number, path: string, capacityBytes: number) {
     this.id = id;
     this.path = path;
+    prepareLockFile(path);
     this.#environment = open<Buffer, Buffer>({
       path,
       noSubdir: true,
@@ -39,9 +43,16 @@ export class Arena {
     });
   }
 
-  /** Resolves when the pack is durable. `bytes` must stay unchanged until then. */
+  /**
+   * Resolves when the pack is durable. `bytes` must stay unchanged until then.
+   * @throws NoSpaceError  the host is full; the pack is not stored
+   */
   async put(packId: number, bytes: Buffer): Promise<void> {
-    await this.#environment.put(packKey(packId), bytes);
+    try {
+      await this.#environment.put(packKey(packId), bytes);
+    } catch (error) {
+      throw await explainFailure(this.path, error);
+    }
   }
 
   /**
@@ -92,10 +103,39 @@ export function arenaHostBytes(path: string): number {
   return stats === undefined ? 0 : stats.blocks * 512;
 }
 
+/**
+ * Writes LMDB's lock file before LMDB maps it: filling a hole of a mapped file on a full disk would
+ * end the process with SIGBUS. LMDB takes a file of this size as it is.
+ * @throws NoSpaceError
+ */
+function prepareLockFile(path: string): void {
+  if (existsSync(`${path}-lock`)) return;
+  try {
+    writeFileSync(`${path}-lock`, Buffer.alloc(LOCK_FILE_BYTES), { mode: 0o600 });
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code !== 'ENOSPC' && code !== 'EDQUOT') throw error;
+    throw new NoSpaceError(`no room to create ${path}`, { cause: error });
+  }
+}
+
 /** Removes the files of a closed arena. */
 export function removeArenaFiles(path: string): void {
   rmSync(path, { force: true });
   rmSync(`${path}-lock`, { force: true });
+}
+
+/** lmdb rejects a put with a general error, whose `commitError` rejects with what happened. */
+async function explainFailure(path: string, error: unknown): Promise<Error> {
+  const { commitError } = error as { commitError?: unknown };
+  const cause = await Promise.resolve(commitError ?? error).then(
+    (value) => value,
+    (reason: unknown) => reason,
+  );
+  if (/No space left|quota exceeded/i.test(describeError(cause))) {
+    return new NoSpaceError(`no room to write to ${path}`, { cause });
+  }
+  return new Error(`writing to ${path} failed`, { cause });
 }
 
 function packKey(packId: number): Buffer {

@@ -4,8 +4,8 @@
 
 import { existsSync, mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { assert } from '../assert.ts';
-import { CorruptionError } from '../errors.ts';
+import { assert, expectDefined } from '../assert.ts';
+import { CorruptionError, describeError, NoSpaceError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import { syncFolder } from '../sync-folder.ts';
 import { arenaFileDefect } from './arena-file.ts';
@@ -20,6 +20,14 @@ export interface BlockStoreOptions {
   readonly log: Logger;
 }
 
+/** Gives arenas their numbers and remembers them; implemented by the metastore. */
+export interface ArenaAllocator {
+  /** A number never used before. */
+  nextArena(): number;
+  /** The arena's files exist; `sealed` takes no more packs. */
+  arenaBegun(id: number, sealed: number | undefined): void;
+}
+
 export class BlockStore {
   readonly #folder: string;
   readonly #options: BlockStoreOptions;
@@ -27,9 +35,7 @@ export class BlockStore {
   readonly #open = new Map<number, Arena>();
   /** Where packs go, and the pages they fill. */
   #current: { arena: Arena; bytes: number } | undefined;
-  #onSeal: (arena: number) => number = () => {
-    throw new Error('assertion failed: no arena allocator');
-  };
+  #allocator: ArenaAllocator | undefined;
 
   constructor(folder: string, options: BlockStoreOptions) {
     this.#folder = folder;
@@ -37,12 +43,9 @@ export class BlockStore {
     mkdirSync(folder, { recursive: true });
   }
 
-  /**
-   * @param allocate called when the current arena (its id, or 0 for none) is full; records it as
-   *   sealed and returns the id of the next one
-   */
-  onArenaFull(allocate: (sealed: number) => number): void {
-    this.#onSeal = allocate;
+  /** Whom to ask for arena ids, before the first pack is put. */
+  useAllocator(allocator: ArenaAllocator): void {
+    this.#allocator = allocator;
   }
 
   /** Ids of the arena files on disk, ascending. */
@@ -75,31 +78,50 @@ export class BlockStore {
     this.#current = undefined;
   }
 
-  /** Stores a pack. `bytes` must stay unchanged until `durable` settles. */
-  put(packId: number, bytes: Buffer): { arena: number; durable: Promise<void> } {
-    const current = this.#currentFor(bytes.length);
-    current.bytes += pageBytes(bytes.length);
-    return { arena: current.arena.id, durable: current.arena.put(packId, bytes) };
+  /**
+   * The arena that a pack of this size is to be put into, begun if need be; its pages are reserved.
+   * @throws NoSpaceError  there is no room for another arena's file
+   */
+  arenaFor(packBytes: number): number {
+    let current = this.#current;
+    const isFull = current !== undefined && current.bytes + packBytes > this.#options.arenaBytesMax;
+    if (current === undefined || isFull) {
+      const allocator = expectDefined(this.#allocator, 'arena allocator');
+      const id = allocator.nextArena();
+      const arena = this.#create(id);
+      allocator.arenaBegun(id, current?.arena.id);
+      current = { arena, bytes: 0 };
+      this.#current = current;
+      this.#options.log.debug({ arena: id }, 'arena begun');
+    }
+    current.bytes += pageBytes(packBytes);
+    return current.arena.id;
   }
 
-  #currentFor(packBytes: number): { arena: Arena; bytes: number } {
-    const current = this.#current;
-    const isFull = current !== undefined && current.bytes + packBytes > this.#options.arenaBytesMax;
-    if (current !== undefined && !isFull) return current;
-    const id = this.#onSeal(current?.arena.id ?? 0);
-    this.#current = { arena: this.#create(id), bytes: 0 };
-    this.#options.log.debug({ arena: id }, 'arena begun');
-    return this.#current;
+  /** Resolves when the pack is durable; `bytes` must stay unchanged until then. @throws NoSpaceError */
+  async put(arenaId: number, packId: number, bytes: Buffer): Promise<void> {
+    await this.arena(arenaId).put(packId, bytes);
   }
 
   #create(arenaId: number): Arena {
     const path = this.path(arenaId);
     assert(!existsSync(path), `arena ${arenaId} is new`);
-    const arena = new Arena(arenaId, path, this.#options.arenaBytesMax);
+    const arena = this.#createFiles(arenaId, path);
     syncFolder(this.#folder); // the file's name must be as durable as the packs in it
     this.#closeLeastRecentlyUsed();
     this.#open.set(arenaId, arena);
     return arena;
+  }
+
+  #createFiles(arenaId: number, path: string): Arena {
+    try {
+      return new Arena(arenaId, path, this.#options.arenaBytesMax);
+    } catch (error) {
+      removeArenaFiles(path);
+      if (error instanceof NoSpaceError || !/No space left/i.test(describeError(error)))
+        throw error;
+      throw new NoSpaceError(`no room to create ${path}`, { cause: error });
+    }
   }
 
   /** Bytes of a pack, valid until the next read of any arena. @throws CorruptionError */

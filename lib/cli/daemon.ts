@@ -2,8 +2,10 @@
 // makes everything durable when the mount ends. In front with `mount -f`, else behind `launch.ts`.
 //
 // It never touches its own mount point with a synchronous call: it would wait for itself.
-// Order at the end: unmounted -> store closed (final commit) -> `umount` told -> exit.
+// Order at the end: unmounted -> control socket gone -> store closed (final commit), lock released ->
+// outcome noted in the store -> `umount` told -> exit.
 
+import { removeLastClose, writeLastClose } from '../control/last-close.ts';
 import { ControlServer } from '../control/server.ts';
 import { describeError, ExitCode, type ExitCodeNumber } from '../errors.ts';
 import { parseMountOptions } from '../kernel/mount-options.ts';
@@ -53,6 +55,7 @@ export async function serve(
     background: true,
     mountpoint: options.mountpoint,
   });
+  removeLastClose(store.path);
   let control: ControlServer | undefined;
   try {
     const mount = await mountStore(store, pool, options, log);
@@ -114,6 +117,7 @@ async function closeStore(
   log: Logger,
 ): Promise<ExitCodeNumber> {
   let failure: Error | undefined;
+  control?.stopListening();
   try {
     await store.close();
     log.info('store closed');
@@ -121,9 +125,19 @@ async function closeStore(
     failure = error instanceof Error ? error : new Error(describeError(error));
     log.fatal({ err: error }, 'the final commit failed: changes since the last commit are lost');
   }
+  noteOutcome(store, failure, log);
   control?.announceClose(failure);
   await control?.close();
   return failure === undefined ? ExitCode.OK : ExitCode.FAILED;
+}
+
+function noteOutcome(store: Store, failure: Error | undefined, log: Logger): void {
+  const error = failure === undefined ? null : describeError(failure);
+  try {
+    writeLastClose(store.path, { pid: process.pid, error });
+  } catch (cause) {
+    log.warn({ err: cause }, 'only the control socket tells how the final commit went');
+  }
 }
 
 /** A bug in one request must not take the mount away from all others: it is logged, loudly. */

@@ -1,13 +1,15 @@
 // dedupfs umount DIR: ends a mount and returns when everything is durable and the daemon is gone.
 //
 // The mount point is never looked at, only /proc/self/mountinfo: a mount whose daemon died or hangs
-// can be removed too. How the final commit went is learnt from the daemon's control socket.
+// can be removed too. How the final commit went is learnt from the daemon's control socket, or, when
+// that gave no answer, from what the daemon left in the store.
 
 import { Command } from 'commander';
 import { readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 
 import { ControlClient } from '../control/client.ts';
+import { readLastClose } from '../control/last-close.ts';
 import { errnoName, Errno } from '../errno.ts';
 import { ExitCode, UserError } from '../errors.ts';
 import { unmount } from '../kernel/mounting.ts';
@@ -22,6 +24,8 @@ import { findDedupfsMount, resolveUntouched } from './place.ts';
 const BUSY_RETRIES = 5;
 const BUSY_RETRY_MS = 100;
 const OWNER_POLL_MS = 20;
+/** A daemon that does not answer for so long hangs: it is unmounted without its consent. */
+const CONSENT_MS_MAX = 10_000;
 /** After this, a person who waits is told why. */
 const NOTICE_MS = 3000;
 /** Holders named in the message; the rest is counted. */
@@ -51,20 +55,21 @@ async function endMount(dir: string): Promise<void> {
     const message = `${mountpoint} is not a dedupfs mount; name the directory it is mounted on`;
     throw new UserError(ExitCode.NOT_MOUNTED, 'DEDUPFS_NOT_MOUNTED', message);
   }
-  const owner = ownerOf(mount.source, mountpoint);
-  const lastWords = await listenForLastWords(mount.source, owner);
+  const storePath = mount.source;
+  const owner = ownerOf(storePath, mountpoint);
+  const lastWords = owner === undefined ? undefined : await listenForLastWords(storePath);
   try {
     await unmountUnlessBusy(mountpoint);
-  } catch (error) {
+    if (owner === undefined) {
+      const remedy = 'the store recovers by itself at its next mount';
+      process.stdout.write(`unmounted ${mountpoint}, which had no daemon any more; ${remedy}\n`);
+      return;
+    }
+    await waitForEnd(owner, lastWords);
+    checkOutcome(mountpoint, (await lastWords?.outcome) ?? outcomeLeftBy(owner, storePath));
+  } finally {
     lastWords?.client[Symbol.dispose]();
-    throw error;
   }
-  if (owner === undefined) {
-    const remedy = 'the store recovers by itself at its next mount';
-    process.stdout.write(`unmounted ${mountpoint}, which had no daemon any more; ${remedy}\n`);
-    return;
-  }
-  await waitForEnd(owner, lastWords);
   process.stdout.write(`unmounted ${mountpoint}\n`);
 }
 
@@ -78,27 +83,48 @@ function ownerOf(storePath: string, mountpoint: string): StoreOwner | undefined 
   }
 }
 
-interface LastWords {
-  readonly client: ControlClient;
-  /** undefined: committed and closed; an error: what went wrong. Never rejects. */
-  readonly outcome: Promise<Error | undefined>;
+/** How the final commit went. */
+interface Outcome {
+  /** Why changes were lost; null: everything is durable. */
+  readonly error: string | null;
 }
 
-async function listenForLastWords(
-  storePath: string,
-  owner: StoreOwner | undefined,
-): Promise<LastWords | undefined> {
-  if (owner === undefined) return undefined;
+interface LastWords {
+  readonly client: ControlClient;
+  /** undefined: the connection ended without an answer. Never rejects. */
+  readonly outcome: Promise<Outcome | undefined>;
+}
+
+/** @returns when the daemon knows that we wait for its end; undefined when it cannot be asked */
+async function listenForLastWords(storePath: string): Promise<LastWords | undefined> {
+  let client: ControlClient;
   try {
-    const client = await ControlClient.connect(storePath);
-    const outcome = client.request('awaitClose', {}).then(
-      () => undefined,
-      (error: Error) => error,
-    );
-    return { client, outcome };
+    client = await ControlClient.connect(storePath);
   } catch {
-    return undefined; // no socket: the end of the process has to do
+    return undefined; // no socket: what the daemon leaves in the store has to do
   }
+  const outcome = client.request('awaitClose', {}).then(
+    () => ({ error: null }),
+    (error: UserError) =>
+      error.code === 'DEDUPFS_NO_DAEMON' ? undefined : { error: error.message },
+  );
+  // A daemon may be quicker to close than to accept a connection. Once it has answered a ping, it
+  // has received what was asked before, and answers that before it closes.
+  const deadline = setTimeout(() => client[Symbol.dispose](), CONSENT_MS_MAX);
+  await client.request('ping', {}).catch(() => undefined); // without a pong, no outcome either
+  clearTimeout(deadline);
+  return { client, outcome };
+}
+
+function outcomeLeftBy(owner: StoreOwner, storePath: string): Outcome {
+  const killed = `process ${owner.pid} was killed; what was not synced may be lost, the rest is safe`;
+  return readLastClose(storePath, owner.pid) ?? { error: killed };
+}
+
+function checkOutcome(mountpoint: string, { error }: Outcome): void {
+  if (error === null) return;
+  const message = `${mountpoint} is unmounted, but the final commit failed: ${error}`;
+  throw new UserError(ExitCode.FAILED, 'DEDUPFS_COMMIT_FAILED', message);
 }
 
 async function unmountUnlessBusy(mountpoint: string): Promise<void> {
@@ -107,7 +133,8 @@ async function unmountUnlessBusy(mountpoint: string): Promise<void> {
     await delay(BUSY_RETRY_MS);
     result = await unmount(native, mountpoint, 0);
   }
-  if (result === 0) return;
+  // Somebody else may have unmounted it at the same time.
+  if (result === 0 || findDedupfsMount(mountpoint) === undefined) return;
   if (result === -Errno.EBUSY) throw busyError(mountpoint);
   if (result === -Errno.EPERM) {
     const message = `no permission to unmount ${mountpoint}; run as root or as the user who mounted it`;
@@ -130,20 +157,14 @@ function busyError(mountpoint: string): UserError {
   return new UserError(ExitCode.BUSY, 'DEDUPFS_BUSY', `${mountpoint} is busy: ${who}`);
 }
 
-async function waitForEnd(owner: StoreOwner, lastWords: LastWords | undefined): Promise<void> {
+/** A daemon may answer a moment before it ends; without an answer its end is all there is. */
+async function waitForEnd({ pid }: StoreOwner, lastWords: LastWords | undefined): Promise<void> {
   const notice = setTimeout(() => {
-    process.stderr.write(`waiting for the final commit of process ${owner.pid}\n`);
+    process.stderr.write(`waiting for the final commit of process ${pid}\n`);
   }, NOTICE_MS);
-  try {
-    const failure = await lastWords?.outcome;
-    while (isRunning(owner.pid)) await delay(OWNER_POLL_MS);
-    if (failure === undefined) return;
-    const message = `unmounted, but the daemon did not finish its final commit: ${failure.message}`;
-    throw new UserError(ExitCode.FAILED, 'DEDUPFS_COMMIT_FAILED', message);
-  } finally {
-    clearTimeout(notice);
-    lastWords?.client[Symbol.dispose]();
-  }
+  await lastWords?.outcome;
+  while (isRunning(pid)) await delay(OWNER_POLL_MS);
+  clearTimeout(notice);
 }
 
 /** A zombie counts as ended: in a container nobody may ever collect it. */

@@ -5,7 +5,8 @@
 //   response   {"id":1,"result":{...}}  or  {"id":1,"error":{"code":...,"message":...,"exitCode":...}}
 //
 // Every request gets exactly one response. A line that is no request gets an error with id null. A
-// client may have several requests under way on one connection; answers come in any order.
+// client may have several requests under way on one connection; they are begun in the order sent and
+// answered in any order. So an answered ping says that what was asked before it has been received.
 
 import { ExitCode, UserError, type ExitCodeNumber } from '../errors.ts';
 import type {
@@ -36,7 +37,10 @@ export interface Methods {
   gc: { params: GcParams; result: GcReport; progress: GcProgress };
   fsck: { params: FsckParams; result: FsckReport; progress: FsckProgress };
   commit: { params: NoParams; result: NoResult; progress: never };
-  /** Answered when the store is closed: `dedupfs umount` learns so how the final commit went. */
+  /**
+   * Answered when the store is closed: `dedupfs umount` learns so how the final commit went. Who has
+   * not been received by then gets no answer and finds it in the store (last-close.ts).
+   */
   awaitClose: { params: NoParams; result: NoResult; progress: never };
 }
 

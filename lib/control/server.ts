@@ -37,7 +37,7 @@ export interface ControlOptions {
   readonly log: Logger;
 }
 
-/** Lifecycle: listen -> announceClose (how the final commit went) -> close. */
+/** Lifecycle: listen -> stopListening -> announceClose (how the final commit went) -> close. */
 export class ControlServer {
   readonly #options: ControlOptions;
   readonly #path: SocketPath;
@@ -46,6 +46,8 @@ export class ControlServer {
   readonly #closing: { promise: Promise<void>; settle: (error: Error | undefined) => void };
   /** gc and fsck walk the whole store: one at a time. Undefined: none runs. */
   #longRunning: string | undefined;
+  /** Set when no more connections come; resolves when the last one has ended. */
+  #ended: Promise<void> | undefined;
 
   private constructor(options: ControlOptions) {
     this.#options = options;
@@ -70,24 +72,32 @@ export class ControlServer {
     return control;
   }
 
+  /**
+   * Removes the socket file; who is connected stays and is answered. To be called while the lock of
+   * the store is held: afterwards the socket file may be another daemon's.
+   */
+  stopListening(): void {
+    this.#ended ??= new Promise((resolve) => this.#server.close(() => resolve()));
+    this.#path[Symbol.dispose]();
+  }
+
   /** Answers all awaitClose requests. @param error why the final commit failed, if it did */
   announceClose(error: Error | undefined): void {
     this.#closing.settle(error);
   }
 
-  /** Sends what is queued, then ends all connections and removes the socket file. */
+  /** Sends what is queued, then ends all connections. */
   async close(): Promise<void> {
     this.announceClose(undefined);
     // Answers that the announcement released are written in microtasks; let them run first.
     await new Promise((resolve) => setImmediate(resolve));
-    const closed = new Promise((resolve) => this.#server.close(resolve));
+    this.stopListening();
     for (const connection of this.#connections) connection.end();
     const deadline = setTimeout(() => {
       for (const connection of this.#connections) connection.destroy();
     }, LAST_WORDS_MS);
-    await closed;
+    await this.#ended;
     clearTimeout(deadline);
-    this.#path[Symbol.dispose]();
   }
 
   #accept(socket: Socket): void {

@@ -7,7 +7,7 @@
 import type { Frame, FrameContent } from '../blockstore/frame.ts';
 import { PackBuilder } from '../blockstore/pack.ts';
 import type { BlockStore } from '../blockstore/block-store.ts';
-import { NoSpaceError, describeError } from '../errors.ts';
+import { NoSpaceError } from '../errors.ts';
 
 /** Bound on sealed packs that are not durable yet; beyond it, ingest waits. */
 export const IN_FLIGHT_BYTES_MAX = 24 * 1024 * 1024;
@@ -86,25 +86,31 @@ export class PackWriter {
     filling.bytes = filling.builder.seal(header);
     this.#inFlightBytes += filling.bytes.length;
     this.#sealedBytes += filling.bytes.length;
-    const { arena, durable } = this.#options.blockStore.put(filling.packId, filling.bytes);
-    filling.arena = arena;
-    this.#follow(filling, filling.bytes, durable);
-    this.#options.onSealed({
-      packId: filling.packId,
-      arena,
-      recordBytes: filling.builder.recordBytes,
-    });
+    this.#put(filling, filling.bytes);
   }
 
-  #follow(pending: Pending, bytes: Buffer, durable: Promise<void>): void {
-    pending.durable = durable.then(
-      () => this.#finish(pending, bytes),
-      (error: unknown) => {
-        pending.durable = undefined;
-        this.#failure ??= error;
-        this.#wake();
-      },
-    );
+  /** A failure is kept for the next flush, which puts the pack again. */
+  #put(pending: Pending, bytes: Buffer): void {
+    const { blockStore } = this.#options;
+    const { builder, packId } = pending;
+    try {
+      if (pending.arena === undefined) {
+        pending.arena = blockStore.arenaFor(bytes.length);
+        this.#options.onSealed({ packId, arena: pending.arena, recordBytes: builder.recordBytes });
+      }
+      pending.durable = blockStore.put(pending.arena, packId, bytes).then(
+        () => this.#finish(pending, bytes),
+        (error: unknown) => this.#noteFailure(pending, error),
+      );
+    } catch (error) {
+      this.#noteFailure(pending, error);
+    }
+  }
+
+  #noteFailure(pending: Pending, error: unknown): void {
+    pending.durable = undefined;
+    this.#failure ??= error;
+    this.#wake();
   }
 
   #finish(pending: Pending, bytes: Buffer): void {
@@ -157,17 +163,26 @@ export class PackWriter {
     this.#seal();
     this.#failure = undefined;
     for (const pending of this.#pending.values()) {
-      const { arena, bytes, durable } = pending;
-      if (arena === undefined || bytes === undefined || durable !== undefined) continue;
-      this.#follow(
-        pending,
-        bytes,
-        this.#options.blockStore.arena(arena).put(pending.packId, bytes),
-      );
+      const { bytes, durable } = pending;
+      if (bytes !== undefined && durable === undefined) this.#put(pending, bytes);
     }
     await Promise.all([...this.#pending.values()].map(async (pending) => pending.durable));
-    if (this.#failure === undefined) return;
+    this.assertPutting();
+  }
+
+  /** Packs cannot be put, and as many wait as may: nothing more should be accepted. */
+  get isStuck(): boolean {
+    return this.#failure !== undefined && this.#inFlightBytes > IN_FLIGHT_BYTES_MAX;
+  }
+
+  /**
+   * Fails while packs cannot be put.
+   * @throws NoSpaceError  the host is full
+   * @throws Error  any other failure of the block store
+   */
+  assertPutting(): void {
     const failure = this.#failure;
+    if (failure === undefined) return;
     if (isNoSpace(failure)) {
       throw new NoSpaceError('the host has no room for new packs', { cause: failure });
     }
@@ -175,8 +190,7 @@ export class PackWriter {
   }
 }
 
-/** LMDB reports ENOSPC of its pwrite as text; MDB_MAP_FULL cannot happen below the map's slack. */
+/** Arenas report what LMDB and the host say, as NoSpaceError or with the host's code. */
 function isNoSpace(error: unknown): boolean {
-  const code = (error as { code?: unknown }).code;
-  return code === 'ENOSPC' || code === 28 || /No space left/i.test(describeError(error));
+  return error instanceof NoSpaceError || (error as { code?: unknown }).code === 'ENOSPC';
 }

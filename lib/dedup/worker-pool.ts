@@ -161,6 +161,10 @@ export class WorkerPool {
     ).flat();
   }
 
+  get slotCount(): number {
+    return this.#threads.length * SLOTS_PER_WORKER;
+  }
+
   /** Resolves with a slot, in order of the calls. */
   async acquire(): Promise<WorkerSlot> {
     const slot = this.#free.shift();

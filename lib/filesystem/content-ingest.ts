@@ -8,15 +8,13 @@
 import { assert, expectDefined } from '../assert.ts';
 import type { Ingest, IngestJob } from '../dedup/ingest.ts';
 import type { Piece, Segment } from '../dedup/worker-pool.ts';
-import { JOB_BYTES_MAX, SLOTS_PER_WORKER } from '../dedup/worker-protocol.ts';
+import { JOB_BYTES_MAX } from '../dedup/worker-protocol.ts';
 import type { SlabPool } from '../slab-pool.ts';
 import type { FileContent, Stretch } from './file-content.ts';
 import { freezeRun } from './freeze.ts';
 
 /** Closed files with this many dirty bytes between them make a job. */
 const CLOSED_BYTES_MIN = 2 * 1024 * 1024;
-/** Jobs submitted and not out yet: enough to keep every worker's slots and their successors busy. */
-const ACTIVE_JOBS_MAX = SLOTS_PER_WORKER + 2;
 /** Below this share of free slabs, dirty files are given to ingest whatever their state. */
 const FREE_SLABS_MIN_SHARE = 0.4;
 /** A run of so many largest chunks is cut as a stream when memory runs short. */
@@ -34,6 +32,8 @@ export interface ContentIngestOptions {
   readonly ingest: Ingest;
   readonly pool: SlabPool;
   readonly chunkBytesMax: number;
+  /** Jobs submitted and not out yet: enough to keep every worker's slots and their successors busy. */
+  readonly activeJobsMax: number;
   /** Whether new jobs may start: not inside a commit, other than by its own flush. */
   isGateOpen(): boolean;
   /** A job failed for good; nothing more can be stored. */
@@ -68,10 +68,16 @@ export class ContentIngest {
     return bytes;
   }
 
-  /** Call after each write. */
-  noteWrite(content: FileContent): void {
+  /** Call after each write, with the offset of one of its bytes. */
+  noteWrite(content: FileContent, offset: number): void {
     this.#dirty.add(content);
-    if (content.dirty.bytes >= JOB_BYTES_MAX || this.#isShort()) this.pump();
+    // Only the run that was written to can have grown: looking at all of them for each write would
+    // make random writers pay for every fragment.
+    const isLong =
+      content.dirty.bytes >= JOB_BYTES_MAX &&
+      content.dirty.runBytesAround(offset, JOB_BYTES_MAX) >= JOB_BYTES_MAX;
+    if (isLong) content.mayHaveLongRun = true;
+    if (isLong || this.#isShort()) this.pump();
   }
 
   /** Call when the last handle of a file is closed. */
@@ -99,7 +105,7 @@ export class ContentIngest {
   /** Starts jobs while there is something that should go and room for it. */
   pump(): void {
     const { ingest } = this.#options;
-    while (ingest.activeJobs < ACTIVE_JOBS_MAX && !this.#isFailed) {
+    while (ingest.activeJobs < this.#options.activeJobsMax && !this.#isFailed) {
       if (!this.#isFlushing && !this.#options.isGateOpen()) return;
       const parts = this.#pick();
       if (parts.length === 0) return;
@@ -108,7 +114,7 @@ export class ContentIngest {
   }
 
   #pick(): JobPart[] {
-    const large = this.#largeRun(JOB_BYTES_MAX);
+    const large = this.#longRun();
     if (large !== undefined) return [large];
     const isShort = this.#isShort();
     if (isShort && !this.#isFlushing) {
@@ -121,6 +127,18 @@ export class ContentIngest {
       return this.#batch(this.#dirty);
     }
     return this.#closedBytes >= CLOSED_BYTES_MIN ? this.#batch(this.#closed) : [];
+  }
+
+  /** A run as long as a job, cut without its tail. */
+  #longRun(): JobPart | undefined {
+    for (const content of this.#dirty) {
+      if (!content.mayHaveLongRun) continue;
+      const part = this.#freeze(content, { bytesMin: JOB_BYTES_MAX, bytesMax: JOB_BYTES_MAX });
+      if (part !== undefined) return part;
+      // In flight now, the run may be taken when the cut is done; `finishCut` says so.
+      content.mayHaveLongRun = false;
+    }
+    return undefined;
   }
 
   /** A run of at least so many bytes, cut without its tail. */
@@ -245,7 +263,10 @@ export class ContentIngest {
   /** Resolves when one file has nothing dirty or frozen in front of its extents. */
   async settle(content: FileContent): Promise<void> {
     while (!content.isSettled && !this.#isFailed) {
-      if (this.#options.isGateOpen() && this.#options.ingest.activeJobs < ACTIVE_JOBS_MAX) {
+      if (
+        this.#options.isGateOpen() &&
+        this.#options.ingest.activeJobs < this.#options.activeJobsMax
+      ) {
         const parts = this.#batch(new Set([content]));
         if (parts.length > 0) this.#start(parts);
       }

@@ -109,6 +109,28 @@ export class DirtyRanges {
     return end;
   }
 
+  /** Length of the unbroken stretch of ranges around a byte that is covered; stops at `bytesMax`. */
+  runBytesAround(offset: number, bytesMax: number): number {
+    const at = this.#firstEndingAfter(offset);
+    const range = this.#ranges[at];
+    if (range === undefined || range.offset > offset) return 0;
+    let { bytes, offset: start } = range;
+    for (let before = at - 1; before >= 0 && bytes < bytesMax; before -= 1) {
+      const left = this.#ranges[before];
+      if (left === undefined || left.offset + left.bytes !== start) break;
+      start = left.offset;
+      bytes += left.bytes;
+    }
+    let end = range.offset + range.bytes;
+    for (let after = at + 1; after < this.#ranges.length && bytes < bytesMax; after += 1) {
+      const right = this.#ranges[after];
+      if (right?.offset !== end) break;
+      end += right.bytes;
+      bytes += right.bytes;
+    }
+    return bytes;
+  }
+
   clear(): void {
     this.remove({ offset: 0, end: Number.MAX_SAFE_INTEGER });
   }

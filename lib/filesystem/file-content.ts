@@ -54,6 +54,8 @@ export class FileContent {
   /** In flight; their ranges do not overlap. */
   stretches: Stretch[] = [];
   resume: ResumePoint | undefined;
+  /** There may be a dirty run as long as a job; false: there is none, so nobody needs to look. */
+  mayHaveLongRun = false;
   /** Open handles. */
   handles = 0;
   /** The file is gone: what comes out of ingest is dropped. */
@@ -136,6 +138,7 @@ export class FileContent {
   finishCut(stretch: Stretch, covered: number, isAfterHole: boolean): void {
     stretch.isCut = true;
     if (this.isDiscarded) return;
+    this.mayHaveLongRun = true; // while this cut was under way nothing else could be taken
     const end = stretch.range.offset + covered;
     if (end < stretch.range.end) {
       const tail = { offset: end, end: stretch.range.end };

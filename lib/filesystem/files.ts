@@ -92,7 +92,7 @@ export function writeFile(
   if (end > inode.size) core.metastore.inodes.resize(inode, end);
   dropPrivileges(core, inode, write.killSuidgid);
   touchContent(core, inode);
-  ingest.noteWrite(content);
+  ingest.noteWrite(content, offset);
   return payload.bytes;
 }
 

@@ -19,10 +19,28 @@ export interface Mount {
   readonly options: readonly string[];
 }
 
-/** All mounts of this process's namespace, oldest first: of stacked ones the last is visible. */
-export function readMounts(): Mount[] {
+/** Where mounts come and go all the time no two reads may agree; then the last one has to do. */
+const READS_MAX = 10;
+
+/**
+ * All mounts of this process's namespace, oldest first: of stacked ones the last is visible.
+ *
+ * The kernel gives the list in pages and lets it change between two of them (fs/seq_file.c): a mount
+ * may be missing from a read during which others came or went. Two reads that agree are believed.
+ */
+export function readMounts(read: () => string = readMountinfo): Mount[] {
+  let text = read();
+  for (let reads = 1; reads < READS_MAX; reads += 1) {
+    const again = read();
+    if (again === text) break;
+    text = again;
+  }
+  return parseMountinfo(text);
+}
+
+function readMountinfo(): string {
   // latin1 keeps the bytes apart until the escapes are gone; paths need not be UTF-8.
-  return parseMountinfo(readFileSync('/proc/self/mountinfo', 'latin1'));
+  return readFileSync('/proc/self/mountinfo', 'latin1');
 }
 
 /** @param text the file decoded as latin1 */

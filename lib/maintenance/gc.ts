@@ -40,8 +40,9 @@ export interface GcParts {
   readonly log: Logger;
   /** Whether the host has room for so many bytes more. */
   hasRoom(bytes: number): boolean;
-  /** Resolves when changes are allowed; they must then follow without an await. */
-  changesAllowed(): Promise<void>;
+  /** Changes are allowed while it is, to be asked right before each, without an await between. */
+  isGateOpen(): boolean;
+  gateOpened(): Promise<void>;
   /** To be called before each change. */
   noteChange(): void;
   commit(): Promise<void>;
@@ -145,7 +146,7 @@ export class GarbageCollector {
       return;
     }
     const bytes = blockStore.arenaBytes(planned.arena);
-    await this.#parts.changesAllowed();
+    while (!this.#parts.isGateOpen()) await this.#parts.gateOpened();
     this.#parts.noteChange();
     metastore.packs.deleteArena(planned.arena);
     await this.#parts.commit();
@@ -158,7 +159,7 @@ export class GarbageCollector {
   async #seal(arena: number): Promise<void> {
     const { metastore, blockStore } = this.#parts;
     if (metastore.packs.arena(arena)?.state !== ArenaState.CURRENT) return;
-    await this.#parts.changesAllowed();
+    while (!this.#parts.isGateOpen()) await this.#parts.gateOpened();
     this.#parts.noteChange();
     metastore.packs.sealArena(arena);
     if (blockStore.currentArena === arena) blockStore.seal();
@@ -167,7 +168,8 @@ export class GarbageCollector {
   /** Moves the live chunks of some packs; returns their stored bytes. */
   async #moveSlice(arena: number, packIds: readonly number[]): Promise<number> {
     await this.#parts.packWriter.room();
-    await this.#parts.changesAllowed();
+    this.#parts.packWriter.assertPutting();
+    while (!this.#parts.isGateOpen()) await this.#parts.gateOpened();
     this.#parts.noteChange();
     let bytes = 0;
     for (const packId of packIds) bytes += this.#movePack(arena, packId);

@@ -2,13 +2,14 @@
 
 import type Database from 'better-sqlite3';
 import type { InodeNumber } from './inodes.ts';
+import type { StatementSource } from './database.ts';
 
 export class SymlinkTable {
   readonly #select: Database.Statement;
   readonly #insert: Database.Statement;
   readonly #delete: Database.Statement;
 
-  constructor(connection: Database.Database) {
+  constructor(connection: StatementSource) {
     this.#select = connection.prepare('SELECT target FROM symlink WHERE ino = ?').pluck();
     this.#insert = connection.prepare('INSERT INTO symlink (ino, target) VALUES (?, ?)');
     this.#delete = connection.prepare('DELETE FROM symlink WHERE ino = ?');
@@ -35,7 +36,7 @@ export class XattrTable {
   readonly #deleteAll: Database.Statement;
   readonly #any: Database.Statement;
 
-  constructor(connection: Database.Database) {
+  constructor(connection: StatementSource) {
     this.#select = connection.prepare('SELECT value FROM xattr WHERE ino = ? AND name = ?').pluck();
     this.#names = connection.prepare('SELECT name FROM xattr WHERE ino = ? ORDER BY name').pluck();
     this.#put = connection.prepare(
@@ -77,7 +78,7 @@ export class OrphanTable {
   readonly #delete: Database.Statement;
   readonly #list: Database.Statement;
 
-  constructor(connection: Database.Database) {
+  constructor(connection: StatementSource) {
     this.#insert = connection.prepare('INSERT OR IGNORE INTO orphan (ino) VALUES (?)');
     this.#delete = connection.prepare('DELETE FROM orphan WHERE ino = ?');
     this.#list = connection

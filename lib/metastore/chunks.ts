@@ -11,6 +11,7 @@ import { CorruptionError } from '../errors.ts';
 import type { Counters } from './counters.ts';
 import type { ReferenceCounter } from './extents.ts';
 import type { PackTable } from './packs.ts';
+import type { StatementSource } from './database.ts';
 
 /** Bytes of a fingerprint that the index holds: 128 bits of a keyed hash do not collide. */
 export const INDEXED_BYTES = 16;
@@ -52,7 +53,7 @@ export class ChunkTable implements ChunkIndex, ReferenceCounter {
   /** Rows found lately. */
   readonly #known = new Map<string, ChunkId>();
 
-  constructor(connection: Database.Database, counters: Counters, packs: PackTable) {
+  constructor(connection: StatementSource, counters: Counters, packs: PackTable) {
     this.#counters = counters;
     this.#packs = packs;
     this.#find = connection.prepare('SELECT id FROM chunk WHERE h = ?').pluck();
@@ -142,6 +143,11 @@ export class ChunkTable implements ChunkIndex, ReferenceCounter {
   #isUnplaced(chunk: ChunkId): boolean {
     const change = this.#changes.get(chunk);
     return change?.fresh !== undefined && change.placement === undefined;
+  }
+
+  /** Chunks with changes that are not written yet. */
+  get changeCount(): number {
+    return this.#changes.size;
   }
 
   /** Writes the summed changes to the batch and drops chunks that nothing refers to. */

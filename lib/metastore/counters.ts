@@ -1,7 +1,7 @@
 // Totals of the store, kept in step with every change so that stats and statfs cost O(1), and saved
 // with each commit. fsck recomputes them (I6).
 
-import type Database from 'better-sqlite3';
+import type { StatementSource } from './database.ts';
 
 export interface Totals {
   files: number;
@@ -52,7 +52,7 @@ export const INITIAL_COUNTERS: Counters = {
 
 export const COUNTER_NAMES = Object.keys(INITIAL_COUNTERS) as (keyof Counters)[];
 
-export function loadCounters(connection: Database.Database): Counters {
+export function loadCounters(connection: StatementSource): Counters {
   const counters = { ...INITIAL_COUNTERS };
   const get = connection.prepare('SELECT v FROM meta WHERE k = ?').pluck();
   for (const name of COUNTER_NAMES) {
@@ -62,7 +62,7 @@ export function loadCounters(connection: Database.Database): Counters {
   return counters;
 }
 
-export function saveCounters(connection: Database.Database, counters: Counters): void {
+export function saveCounters(connection: StatementSource, counters: Counters): void {
   const put = connection.prepare('INSERT OR REPLACE INTO meta (k, v) VALUES (?, ?)');
   for (const name of COUNTER_NAMES) put.run(name, counters[name]);
 }

@@ -21,9 +21,17 @@ const WAL_BYTES_IDLE = 1024 * 1024;
 /** Free pages are given back to the host above this share of the file; below, they are reused. */
 const FREE_SHARE_MAX = 0.1;
 
+/** Where the tables get their statements. */
+export type StatementSource = Pick<Database.Database, 'prepare'>;
+
 export class MetaDatabase {
   readonly path: string;
   readonly connection: Database.Database;
+  /**
+   * Called when a statement of a table fails (disk full, I/O error, damage): the operation around it
+   * is half done, so the batch must never be committed.
+   */
+  onFailure: (error: unknown) => void = () => undefined;
   readonly #isReadOnly: boolean;
   #walDescriptor: number | undefined;
 
@@ -58,6 +66,28 @@ export class MetaDatabase {
     this.connection.pragma('wal_autocheckpoint = 0');
     if (isNew) this.connection.exec(SCHEMA);
     this.connection.exec(this.#isReadOnly ? 'BEGIN' : 'BEGIN IMMEDIATE');
+  }
+
+  /** Statements whose failure is reported to `onFailure` before it is thrown. */
+  get statements(): StatementSource {
+    const prepare = (sql: string): Database.Statement => this.#guard(this.connection.prepare(sql));
+    return { prepare: prepare as Database.Database['prepare'] };
+  }
+
+  #guard(statement: Database.Statement): Database.Statement {
+    for (const name of ['run', 'get', 'all'] as const) {
+      const call = statement[name].bind(statement) as (...values: unknown[]) => unknown;
+      const guarded = (...values: unknown[]): unknown => {
+        try {
+          return call(...values);
+        } catch (error) {
+          this.onFailure(error);
+          throw error;
+        }
+      };
+      Object.defineProperty(statement, name, { value: guarded });
+    }
+    return statement;
   }
 
   /** Commits the batch and begins the next. Not durable before `sync`. */

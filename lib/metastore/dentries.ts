@@ -3,6 +3,7 @@
 import type Database from 'better-sqlite3';
 import { assert } from '../assert.ts';
 import type { InodeNumber } from './inodes.ts';
+import type { StatementSource } from './database.ts';
 
 /** Smaller numbers stand for the start of a directory, '.' and '..'. */
 export const COOKIE_MIN = 3;
@@ -29,7 +30,7 @@ export class DentryTable {
   readonly #any: Database.Statement;
   readonly #list: Database.Statement;
 
-  constructor(connection: Database.Database) {
+  constructor(connection: StatementSource) {
     const isInWindow = `parent = ? AND cookie >= ? AND cookie < ? + ${PROBES_MAX}`;
     this.#find = connection
       .prepare(`SELECT ino, type, cookie FROM dentry WHERE ${isInWindow} AND name = ?`)

@@ -7,6 +7,7 @@ import type { ChunkId } from '../dedup/chunk-index.ts';
 import type { Counters } from './counters.ts';
 import { decodeExtents, encodeExtents, SEGMENT_BYTES, type Extent } from './extent-codec.ts';
 import type { Inode, InodeNumber, InodeTable } from './inodes.ts';
+import type { StatementSource } from './database.ts';
 
 /** Bound on segments in memory: at 128 extents of about 80 bytes each, 20 MB. */
 const CACHED_SEGMENTS_MAX = 2000;
@@ -44,7 +45,7 @@ export class ExtentTable {
   readonly #dirty = new Map<InodeNumber, Set<Segment>>();
 
   constructor(
-    connection: Database.Database,
+    connection: StatementSource,
     parts: {
       readonly counters: Counters;
       readonly inodes: InodeTable;

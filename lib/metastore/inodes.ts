@@ -4,6 +4,7 @@
 import type Database from 'better-sqlite3';
 import { assert } from '../assert.ts';
 import type { Counters } from './counters.ts';
+import type { StatementSource } from './database.ts';
 
 /** Inode number; the same number the filesystem layer brands as Ino. */
 export type InodeNumber = number;
@@ -103,7 +104,7 @@ export class InodeTable {
   readonly #cache = new Map<InodeNumber, Inode>();
   readonly #dirty = new Set<Inode>();
 
-  constructor(connection: Database.Database, counters: Counters) {
+  constructor(connection: StatementSource, counters: Counters) {
     this.#counters = counters;
     this.#select = connection.prepare(`SELECT ${COLUMNS} FROM inode WHERE ino = ?`).raw();
     this.#replace = connection.prepare(

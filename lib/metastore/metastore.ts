@@ -25,7 +25,7 @@ export class Metastore {
   /** @throws UserError NO_STORE  @throws Error from SQLite */
   constructor(path: string, options: { readonly create: boolean }) {
     this.database = new MetaDatabase(path, options);
-    const { connection } = this.database;
+    const connection = this.database.statements;
     this.counters = loadCounters(connection);
     this.inodes = new InodeTable(connection, this.counters);
     this.dentries = new DentryTable(connection);
@@ -65,7 +65,7 @@ export class Metastore {
     this.packs.flush();
     this.inodes.flush();
     this.counters.batch += 1;
-    saveCounters(this.database.connection, this.counters);
+    saveCounters(this.database.statements, this.counters);
     assert(this.inodes.dirtyCount === 0, 'a commit leaves no inode unwritten');
     this.database.commit();
   }

@@ -2,8 +2,10 @@
 
 import type Database from 'better-sqlite3';
 import { expectDefined } from '../assert.ts';
+import type { ArenaAllocator } from '../blockstore/block-store.ts';
 import { CorruptionError } from '../errors.ts';
 import type { Counters } from './counters.ts';
+import type { StatementSource } from './database.ts';
 
 export const ArenaState = { CURRENT: 0, SEALED: 1 } as const;
 
@@ -24,7 +26,7 @@ interface PackDelta {
 /** Bound on remembered pack -> arena pairs. */
 const CACHED_PACKS_MAX = 16 * 1024;
 
-export class PackTable {
+export class PackTable implements ArenaAllocator {
   readonly #counters: Counters;
   readonly #selectArena: Database.Statement;
   readonly #insert: Database.Statement;
@@ -39,7 +41,7 @@ export class PackTable {
   readonly #deltas = new Map<number, PackDelta>();
   readonly #arenaOfPack = new Map<number, number>();
 
-  constructor(connection: Database.Database, counters: Counters) {
+  constructor(connection: StatementSource, counters: Counters) {
     this.#counters = counters;
     this.#selectArena = connection.prepare('SELECT arena FROM pack WHERE id = ?').pluck();
     this.#insert = connection.prepare(
@@ -68,19 +70,17 @@ export class PackTable {
     return this.#arenas.get(id);
   }
 
-  /** Begins an arena with a fresh number; `sealed` (0 for none) takes no more packs. */
-  nextArena(sealed: number): number {
-    if (sealed !== 0) this.sealArena(sealed);
-    const row: ArenaRow = {
-      id: this.#counters.nextArena,
-      state: ArenaState.CURRENT,
-      bytes: 0,
-      live: 0,
-    };
+  nextArena(): number {
+    const id = this.#counters.nextArena;
     this.#counters.nextArena += 1;
-    this.#arenas.set(row.id, row);
+    return id;
+  }
+
+  arenaBegun(id: number, sealed: number | undefined): void {
+    if (sealed !== undefined) this.sealArena(sealed);
+    const row: ArenaRow = { id, state: ArenaState.CURRENT, bytes: 0, live: 0 };
+    this.#arenas.set(id, row);
     this.#dirtyArenas.add(row);
-    return row.id;
   }
 
   sealArena(id: number): void {

@@ -19,6 +19,8 @@ const COMMIT_INTERVAL_MS = 5000;
 const RETRY_INTERVAL_MS = 1000;
 /** New packs of this size bring a commit on: it bounds what a crash can lose and a commit must do. */
 const PACK_BYTES_MAX = 64 * 1024 * 1024;
+/** So many chunks gained or lost references: the sums are in memory until the commit. */
+const CHUNK_CHANGES_MAX = 128 * 1024;
 
 export interface CommitterParts {
   readonly gate: CommitGate;
@@ -39,6 +41,8 @@ export class Committer {
   #next: Promise<void> | undefined;
   #timer: NodeJS.Timeout | undefined;
   #readOnlyReason: string | undefined;
+  /** The batch is large enough for a commit, which is about to begin. */
+  #isDue = false;
 
   constructor(parts: CommitterParts) {
     this.#parts = parts;
@@ -52,7 +56,8 @@ export class Committer {
   noteChange(): void {
     if (this.#readOnlyReason !== undefined) throw posixError(Errno.EROFS);
     this.#hasChanges = true;
-    if (this.#timer === undefined) this.#arm(COMMIT_INTERVAL_MS);
+    this.#arm(COMMIT_INTERVAL_MS);
+    if (this.#parts.metastore.chunks.changeCount >= CHUNK_CHANGES_MAX) this.notePack();
   }
 
   /** Like `noteChange`; false instead of an error. */
@@ -62,14 +67,21 @@ export class Committer {
     return true;
   }
 
-  /** To be called when a pack was sealed. */
+  /** To be called when a pack was sealed: commits when the batch has grown large. */
   notePack(): void {
     if (!this.#parts.background || this.#running !== undefined) return;
-    if (this.#parts.packWriter.sealedBytes >= PACK_BYTES_MAX) this.#commitInBackground();
+    const { metastore, packWriter } = this.#parts;
+    const isDue =
+      packWriter.sealedBytes >= PACK_BYTES_MAX || metastore.chunks.changeCount >= CHUNK_CHANGES_MAX;
+    if (isDue && !this.#isDue) {
+      this.#isDue = true;
+      // Not inside the change that brought it on.
+      setImmediate(() => this.#commitInBackground());
+    }
   }
 
   #arm(delayMs: number): void {
-    if (!this.#parts.background) return;
+    if (!this.#parts.background || this.#timer !== undefined) return;
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
       this.#commitInBackground();
@@ -79,9 +91,6 @@ export class Committer {
   #commitInBackground(): void {
     this.commit().catch((error: unknown) => {
       this.#parts.log.error({ err: error }, 'commit failed');
-      if (this.#readOnlyReason === undefined && this.#timer === undefined) {
-        this.#arm(RETRY_INTERVAL_MS);
-      }
     });
   }
 
@@ -121,6 +130,7 @@ export class Committer {
   async #run(): Promise<void> {
     clearTimeout(this.#timer);
     this.#timer = undefined;
+    this.#isDue = false;
     const { gate, contentIngest, packWriter, metastore } = this.#parts;
     gate.close();
     this.#hasChanges = false;
@@ -129,10 +139,11 @@ export class Committer {
       await packWriter.flush();
       packWriter.takeSealedBytes();
       metastore.commit();
-      metastore.database.checkpoint(false);
+      this.#checkpoint(false);
     } catch (error) {
       this.#hasChanges = true;
-      if (!(error instanceof NoSpaceError)) this.fail('a commit failed', error);
+      if (error instanceof NoSpaceError) this.#arm(RETRY_INTERVAL_MS);
+      else this.fail('a commit failed', error);
       throw error;
     } finally {
       gate.open();
@@ -144,13 +155,21 @@ export class Committer {
       this.fail('the metastore could not be synced', error);
       throw error;
     }
-    this.#checkpoint();
+    this.#checkpointWhenIdle();
   }
 
-  #checkpoint(): void {
-    // Inside a batch that has begun to change there is no checkpoint: it would commit half of it.
-    if (this.#hasChanges) return;
-    this.#parts.metastore.database.checkpoint(true);
+  /** Inside a batch that has begun to change there is no checkpoint: it would commit half of it. */
+  #checkpointWhenIdle(): void {
+    if (!this.#hasChanges) this.#checkpoint(true);
+  }
+
+  /** A checkpoint that fails costs nothing but a longer WAL. */
+  #checkpoint(isIdle: boolean): void {
+    try {
+      this.#parts.metastore.database.checkpoint(isIdle);
+    } catch (error) {
+      this.#parts.log.warn({ err: error }, 'the WAL could not be checkpointed');
+    }
   }
 
   /** Commits, and runs `work` before anything can change again. */

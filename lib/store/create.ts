@@ -1,18 +1,25 @@
 // Finding out what lies at a path, and making a store there.
 
 import { existsSync, mkdirSync, readdirSync, rmSync, statfsSync, statSync } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { ExitCode, UserError } from '../errors.ts';
 import { FileType } from '../metastore/inodes.ts';
 import { Metastore } from '../metastore/metastore.ts';
 import { FORMAT_VERSION } from '../metastore/schema.ts';
 import { syncFolder } from '../sync-folder.ts';
-import { createFormat, readFormat, writeFormat, type Format } from './format.ts';
+import {
+  createFormat,
+  finishFormat,
+  readFormat,
+  UNFINISHED_FORMAT,
+  writeUnfinishedFormat,
+  type Format,
+} from './format.ts';
 
 /** A store smaller than this cannot take its first commit. */
 const HOST_BYTES_MIN = 32 * 1024 * 1024;
-/** What a creation leaves that did not get to its end; it may begin again. */
-const OWN_NAMES = /^(lock|arenas|FORMAT\.new|meta\.db(-wal|-shm|-journal)?|lost\+found)$/;
+/** What may lie in a directory that is taken as empty. */
+const EMPTY_NAMES = /^(lock|lost\+found)$/;
 
 export interface FoundStore {
   readonly format: Format;
@@ -31,9 +38,12 @@ export function prepareFolder(path: string, create: boolean): void {
   }
   if (!stats.isDirectory()) throw noStore(path, 'is not a directory');
   if (existsSync(join(path, 'FORMAT'))) return;
-  const foreign = guard(path, () => readdirSync(path)).find((name) => !OWN_NAMES.test(name));
-  if (foreign !== undefined) {
-    throw noStore(path, `is not a dedupfs store and not empty (it has ${basename(foreign)})`);
+  // A creation that was cut off may begin again; a store that lost its FORMAT must not be touched.
+  const isUnfinished = existsSync(join(path, UNFINISHED_FORMAT));
+  const names = guard(path, () => readdirSync(path)).filter((name) => !EMPTY_NAMES.test(name));
+  if (!isUnfinished && names.includes('meta.db')) throw lostFormat(path);
+  if (!isUnfinished && names.length > 0) {
+    throw noStore(path, `is not a dedupfs store and not empty (it has ${names[0]})`);
   }
   if (!create) throw noStore(path, 'is not a dedupfs store');
 }
@@ -65,10 +75,11 @@ function createStore(path: string, chunkBytes: number | undefined): Format {
     for (const name of ['meta.db', 'meta.db-wal', 'meta.db-shm']) {
       rmSync(join(path, name), { force: true }); // of a creation that was cut off
     }
+    writeUnfinishedFormat(path, format);
     mkdirSync(join(path, 'arenas'), { recursive: true, mode: 0o700 });
     createMetastore(join(path, 'meta.db'), format.uuid);
     syncFolder(path);
-    writeFormat(path, format);
+    finishFormat(path);
   } catch (error) {
     throw isFull(error) ? diskFull(path, error) : error;
   }
@@ -105,6 +116,14 @@ function diskFull(path: string, cause?: unknown): UserError {
     'DEDUPFS_DISK_FULL',
     `no room to create store ${path}: its file system needs ${HOST_BYTES_MIN / 2 ** 20} MiB free; free some space or choose another place`,
     { cause },
+  );
+}
+
+function lostFormat(path: string): UserError {
+  return new UserError(
+    ExitCode.STORE_INCONSISTENT,
+    'DEDUPFS_FORMAT_MISSING',
+    `store ${path} lacks its FORMAT file; restore that file from a backup of the store`,
   );
 }
 

@@ -42,7 +42,7 @@ export class DataPath {
     const { chunks, counters, packs } = metastore;
     const key = Buffer.from(fingerprintKey, 'hex');
     this.hash = createKeyedHash(key);
-    blockStore.onArenaFull((sealed) => packs.nextArena(sealed));
+    blockStore.useAllocator(packs);
     this.packWriter = new PackWriter({
       blockStore,
       frameBytesMax: Math.max(chunking.bytesMax, FRAME_BYTES_MAX),
@@ -67,6 +67,7 @@ export class DataPath {
       ingest: new Ingest({ workers: this.#workers, index: chunks, writer }),
       pool: options.pool,
       chunkBytesMax: chunking.bytesMax,
+      activeJobsMax: this.#workers.slotCount + 2,
       isGateOpen: () => options.isGateOpen(),
       onFailure: (error) => options.onFailure('ingest failed', error),
       onSettled: (content) => this.contents.release(content),

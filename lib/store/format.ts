@@ -1,5 +1,5 @@
-// STORE/FORMAT: what is fixed when a store is created. A small JSON file, written last, so that a
-// directory with it is a whole store.
+// STORE/FORMAT: what is fixed when a store is created. A small JSON file that gets its name last, so
+// that a directory with it is a whole store.
 
 import { randomBytes, randomUUID } from 'node:crypto';
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
@@ -110,14 +110,18 @@ function badFormat(path: string, why: string, cause?: unknown): UserError {
   return new UserError(ExitCode.NO_STORE, 'DEDUPFS_BAD_FORMAT_FILE', message, { cause });
 }
 
-/** Writes FORMAT so that it is there whole or not at all, also after a power cut. */
-export function writeFormat(storePath: string, format: Format): void {
-  const path = join(storePath, 'FORMAT');
-  const temporary = `${path}.new`;
-  writeFileSync(temporary, `${JSON.stringify(format, undefined, 2)}\n`, {
-    mode: 0o600,
-    flush: true,
-  });
-  renameSync(temporary, path);
+/** What FORMAT is called until the store it describes is whole. */
+export const UNFINISHED_FORMAT = 'FORMAT.new';
+
+/** The first step of a creation. */
+export function writeUnfinishedFormat(storePath: string, format: Format): void {
+  const text = `${JSON.stringify(format, undefined, 2)}\n`;
+  writeFileSync(join(storePath, UNFINISHED_FORMAT), text, { mode: 0o600, flush: true });
+  syncFolder(storePath);
+}
+
+/** The last step of a creation: from here on there is a store, also after a power cut. */
+export function finishFormat(storePath: string): void {
+  renameSync(join(storePath, UNFINISHED_FORMAT), join(storePath, 'FORMAT'));
   syncFolder(storePath);
 }

@@ -1,7 +1,7 @@
 // STORE/lock: held by flock(2) as long as a process has the store open (G8). Its content tells the
 // others who that is; the lock itself is what counts, so a stale file of a dead process is harmless.
 
-import { closeSync, ftruncateSync, openSync, readFileSync, writeSync } from 'node:fs';
+import { closeSync, constants, openSync, readFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { ExitCode, UserError } from '../errors.ts';
 import { native } from '../native.ts';
@@ -10,6 +10,8 @@ import type { StoreOwner } from './contract.ts';
 /** `readOwner` takes the lock for a moment: an opener tries again for this long. */
 const RETRY_MS_MAX = 300;
 const RETRY_MS = 20;
+/** A pid and a path of PATH_MAX bytes, each of which JSON may write as 6. */
+const OWNER_BYTES = 32 * 1024;
 
 export class StoreLock {
   #descriptor: number | undefined;
@@ -20,7 +22,8 @@ export class StoreLock {
 
   /** @throws UserError LOCKED  names the owner's pid */
   static async acquire(storePath: string, mountpoint: string | undefined): Promise<StoreLock> {
-    const descriptor = openSync(join(storePath, 'lock'), 'a+', 0o600);
+    const { O_CREAT, O_RDWR } = constants;
+    const descriptor = openSync(join(storePath, 'lock'), O_RDWR | O_CREAT, 0o600);
     const endMs = Date.now() + RETRY_MS_MAX;
     while (native.tryLock(descriptor) < 0) {
       if (Date.now() >= endMs) {
@@ -30,17 +33,32 @@ export class StoreLock {
       }
       await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
     }
-    const owner: StoreOwner = { pid: process.pid, mountpoint };
-    ftruncateSync(descriptor);
-    writeSync(descriptor, `${JSON.stringify(owner)}\n`);
+    writeOwner(descriptor, JSON.stringify({ pid: process.pid, mountpoint } satisfies StoreOwner));
     return new StoreLock(descriptor);
   }
 
   release(): void {
     if (this.#descriptor === undefined) return;
-    ftruncateSync(this.#descriptor);
+    writeOwner(this.#descriptor, '');
     closeSync(this.#descriptor);
     this.#descriptor = undefined;
+  }
+}
+
+/** In place, over the blocks the file has: a store on a full disk must be mountable too. */
+function writeOwner(descriptor: number, text: string): void {
+  try {
+    writeSync(
+      descriptor,
+      Buffer.from(text.padEnd(OWNER_BYTES - 1).concat('\n'), 'latin1'),
+      0,
+      OWNER_BYTES,
+      0,
+    );
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    // Who holds the lock is a courtesy; the lock itself is held.
+    if (code !== 'ENOSPC' && code !== 'EDQUOT') throw error;
   }
 }
 

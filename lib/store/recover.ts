@@ -2,6 +2,8 @@
 // removed (I4), names without inodes are finished off by the filesystem. And the opposite case, a
 // metastore that is older than its arenas, is refused: writing on would reuse ids.
 
+import { statSync } from 'node:fs';
+import { arenaFileDefect } from '../blockstore/arena-file.ts';
 import type { BlockStore } from '../blockstore/block-store.ts';
 import { Pack } from '../blockstore/pack.ts';
 import { CorruptionError, ExitCode, UserError } from '../errors.ts';
@@ -35,7 +37,16 @@ export async function recover(parts: RecoverParts): Promise<void> {
   }
 }
 
+/** A new arena's file up to here can be torn before its first pack is durable. */
+const TORN_BYTES_MAX = 64 * 1024;
+
 async function removeUnknownArena(parts: RecoverParts, id: number): Promise<void> {
+  const path = parts.blockStore.path(id);
+  if (statSync(path).size <= TORN_BYTES_MAX && arenaFileDefect(path) !== undefined) {
+    parts.log.warn({ arena: id }, 'removed an arena whose creation was cut off');
+    await parts.blockStore.remove(id);
+    return;
+  }
   const packIds = [...parts.blockStore.arena(id).packIds()];
   checkBatch(parts, id, packIds);
   parts.log.warn({ arena: id, packs: packIds.length }, 'removed an arena that no commit names');

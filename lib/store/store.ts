@@ -9,7 +9,8 @@ import {
   parseCompression,
   type Compression,
 } from '../dedup/codec.ts';
-import { DedupfsError, ExitCode, UserError } from '../errors.ts';
+import { Errno } from '../errno.ts';
+import { DedupfsError, ExitCode, posixError, UserError } from '../errors.ts';
 import type { ChangeControl } from '../filesystem/core.ts';
 import { DedupFileSystem } from '../filesystem/filesystem.ts';
 import { CommitGate } from '../filesystem/gate.ts';
@@ -91,13 +92,15 @@ class OpenStore implements Store {
       arenaBytesMax: found.format.arenaBytesMax,
       log: options.log,
     });
+    let store: OpenStore | undefined;
     try {
       checkUuid(storePath, found.format.uuid, metastore.getMeta('uuid'));
       await recover({ storePath, metastore, blockStore, log: options.log });
-      const store = new OpenStore(args, metastore, blockStore);
+      store = new OpenStore(args, metastore, blockStore);
       await store.#start();
       return store;
     } catch (error) {
+      if (store !== undefined) await store.#dataPath.close();
       metastore.close();
       await blockStore.close();
       throw error;
@@ -139,6 +142,7 @@ class OpenStore implements Store {
       gate: this.#gate,
       mayChange: () => this.#committer.tryChange(),
     });
+    metastore.database.onFailure = (error) => this.#committer.fail('the metastore failed', error);
     const space = new HostSpace(storePath, () => this.#dataPath.pendingBytes);
     this.#collector = new GarbageCollector({
       metastore,
@@ -148,13 +152,17 @@ class OpenStore implements Store {
       compressor: codedCompressor(args.compression),
       log,
       hasRoom: (bytes) => space.hasRoomForGc(bytes),
-      changesAllowed: async () => this.#changesAllowed(),
+      isGateOpen: () => this.#gate.isOpen,
+      gateOpened: async () => new Promise((resolve) => this.#gate.whenOpen(resolve)),
       noteChange: () => this.#committer.noteChange(),
       commit: async () => this.commit(),
     });
     const changes: ChangeControl = {
       begin: () => this.#committer.noteChange(),
-      admit: (bytes) => space.admit(bytes),
+      admit: (bytes) => {
+        if (packWriter.isStuck) throw posixError(Errno.ENOSPC);
+        space.admit(bytes);
+      },
       commit: async () => this.commit(),
     };
     this.filesystem = new DedupFileSystem({
@@ -176,12 +184,6 @@ class OpenStore implements Store {
     );
     if (!options.background) return;
     this.#gcTimer = setInterval(() => this.#gcInBackground(), GC_INTERVAL_MS);
-  }
-
-  async #changesAllowed(): Promise<void> {
-    while (!this.#gate.isOpen) {
-      await new Promise<void>((resolve) => this.#gate.whenOpen(resolve));
-    }
   }
 
   #gcInBackground(): void {
@@ -271,10 +273,8 @@ class OpenStore implements Store {
     clearInterval(this.#gcTimer);
     try {
       await this.#stopCollector();
-      if (this.#committer.readOnlyReason === undefined) {
-        this.#orphans.reclaimAll();
-        await this.commit();
-      }
+      // Removed files that are still open stay orphans: the next mount gives their space back.
+      if (this.#committer.readOnlyReason === undefined) await this.commit();
     } finally {
       this.#committer.stop();
       await this.#dataPath.close();

@@ -9,7 +9,7 @@ import t, { type Test } from 'tap';
 
 import { ExitCode } from '../../lib/errors.ts';
 import type { FsckReport, GcPlan, GcReport, StoreStatistics } from '../../lib/store/contract.ts';
-import { requireRoot, type RunResult } from '../support/commands.ts';
+import { plainly, requireRoot, type RunResult } from '../support/commands.ts';
 import { CLI, dedupfs } from '../support/commands-dedupfs.ts';
 import { isAlive, isMountpoint, MountedStore } from '../support/mounted-store.ts';
 
@@ -64,10 +64,11 @@ t.test('a store has one daemon, a mount point one store', async (t) => {
   const store = await MountedStore.mounted(t);
   const other = join(store.directory, 'other');
   mkdirSync(other);
-  const locked = await dedupfs(['mount', store.store, other]);
+  const log = ['--log', logOf(store)];
+  const locked = await dedupfs(['mount', store.store, other, ...log]);
   const why = new RegExp(`mounted at ${store.mountpoint} by process ${store.daemonPid}`);
   assertOneLine(t, locked, ExitCode.LOCKED, why);
-  const taken = await dedupfs(['mount', join(store.directory, 'new'), store.mountpoint]);
+  const taken = await dedupfs(['mount', join(store.directory, 'new'), store.mountpoint, ...log]);
   assertOneLine(t, taken, ExitCode.BUSY, /already has .* mounted; unmount it with/);
   t.notOk(existsSync(join(store.directory, 'new')), 'no store was created on the way');
   await store.finish();
@@ -153,7 +154,7 @@ t.test('stats, fsck and gc answer for a mounted store and for one that is not', 
 t.test('a mount in front ends at SIGTERM, and its data is there afterwards', async (t) => {
   const store = MountedStore.create(t);
   const args = [CLI, 'mount', '-f', store.store, store.mountpoint];
-  const daemon = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  const daemon = spawn(...plainly(process.execPath, args), { stdio: ['ignore', 'pipe', 'pipe'] });
   t.teardown(() => daemon.kill('SIGKILL'));
   const ended = new Promise((resolve) => daemon.once('exit', resolve));
   let log = '';

@@ -212,6 +212,27 @@ t.test('awaitClose learns how the final commit went', async (t) => {
   t.notOk(existsSync(served.socketFile), 'the socket file is gone');
 });
 
+t.test('whoever has a pong is told the end, however quick it comes', async (t) => {
+  const served = await serve(t);
+  const client = await connect(t, served);
+  const outcome = client.request('awaitClose', {});
+  await client.request('ping', {});
+  served.server.stopListening();
+  served.server.announceClose(undefined);
+  await served.server.close();
+  t.strictSame(await outcome, {});
+});
+
+t.test('a daemon that closes its store takes no more clients, but keeps its own', async (t) => {
+  const served = await serve(t);
+  const client = await connect(t, served);
+  await client.request('ping', {});
+  served.server.stopListening();
+  t.notOk(existsSync(served.socketFile), 'the next daemon can have the place');
+  await t.rejects(ControlClient.connect(served.store.path), { code: 'DEDUPFS_NO_DAEMON' });
+  t.match(await client.request('ping', {}), { version: '1.2.3' });
+});
+
 t.test('a daemon that dies fails what was asked of it', async (t) => {
   const served = await serve(t);
   const client = await connect(t, served);

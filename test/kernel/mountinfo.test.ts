@@ -42,6 +42,24 @@ t.test('ours, by mountpoint and by source', (t) => {
   t.end();
 });
 
+t.test('a mount that one read misses is found', (t) => {
+  const [first = '', , ...rest] = text.split('\n');
+  const torn = [first, ...rest].join('\n');
+  const cases = [
+    { reads: [torn, text, text], want: 6, why: 'the first read is torn' },
+    { reads: [text, torn, text, text], want: 6, why: 'the second read is torn' },
+    { reads: [torn, torn], want: 5, why: 'it is really gone' },
+  ];
+  for (const { reads, want, why } of cases) {
+    t.equal(readMounts(() => reads.shift() ?? 'garbage').length, want, why);
+    t.strictSame(reads, [], 'not read more often than needed');
+  }
+  let reads = 0;
+  readMounts(() => `${(reads += 1)}`);
+  t.ok(reads <= 10, 'a list that never stays the same is not read for ever');
+  t.end();
+});
+
 t.test("this machine's own file", (t) => {
   t.ok(readMounts().some(({ mountpoint }) => mountpoint === '/proc'));
   t.end();

@@ -1,9 +1,11 @@
 // Goal: what goes wrong below (a full or failing disk, a full metastore) hurts no more than it must.
 // Method: the calls that reach the disk are made to fail; everything else is real.
 
-import { existsSync, rmSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 import t, { type Test } from 'tap';
 import { Arena } from '../../lib/blockstore/arena.ts';
 import { IN_FLIGHT_BYTES_MAX } from '../../lib/dedup/pack-writer.ts';
@@ -45,33 +47,24 @@ t.test('after an fsync that found the disk full, the batch is tried again by its
   t.not(store.statistics().batch, batch, 'it is committed without another change or fsync');
 });
 
-t.test(
-  'a disk that others fill is survived, and the batch is stored when there is room',
-  async (t) => {
+for (const arena of ['used-arena', 'new-arena']) {
+  t.test(`a disk that others fill is survived, with a ${arena}`, async (t) => {
     const disk = mountSmallDisk(t, 80);
     if (disk === undefined) {
       t.pass('only root can mount a small disk');
       return;
     }
-    const unseen: unknown[] = [];
-    const listen = (reason: unknown): void => void unseen.push(reason);
-    process.on('unhandledRejection', listen);
-    t.teardown(() => process.off('unhandledRejection', listen));
-    const { store, driver } = await openAt(t, join(disk, 'store'));
-    await driver.put('a', randomBytesOf('a', 3 * MIB));
-    const filler = join(disk, 'filler');
-    t.throws(() => writeFileSync(filler, Buffer.alloc(100 * MIB)), { code: 'ENOSPC' });
-    t.match(await failureIn(store.commit()), NO_SPACE);
-    await delay(20);
-    t.strictSame(unseen, [], 'no rejection is left to nobody: it would end the daemon');
-    t.equal(store.statistics().readOnlyReason, undefined);
-    rmSync(filler);
-    await store.commit();
-    t.ok((await driver.get('a')).equals(randomBytesOf('a', 3 * MIB)));
-    await assertStoreClean(t, store);
-    await store.close();
-  },
-);
+    const { status, signal, stdout, stderr } = spawnSync(
+      process.execPath,
+      [fileURLToPath(new URL('../support/full-disk-worker.js', import.meta.url)), disk, arena],
+      { encoding: 'utf8', env: { ...process.env, NODE_OPTIONS: '' } },
+    );
+    t.equal(signal, null, 'no signal ends it');
+    t.equal(status, 0, stderr.slice(0, 2000));
+    const expected = { full: NO_SPACE.code, retried: 'done', isRight: true };
+    t.match(stdout === '' ? {} : JSON.parse(stdout), { ...expected, unhandled: [], findings: [] });
+  });
+}
 
 t.test('while the disk is full, packs do not pile up in memory', async (t) => {
   const { store, driver } = await openFresh(t);
@@ -190,7 +183,7 @@ t.test('closing a store that turned read-only gives its lock back', async (t) =>
   const faults = failPuts(t, () => new Error('Input/output error'));
   await t.rejects(store.commit());
   faults.stop();
-  await store.close();
+  t.match(await failureIn(store.close()), { message: /are lost/ }, 'closing says what is lost');
   const again = await openAt(t, path);
   t.equal(again.driver.find('a'), undefined);
   await assertStoreClean(t, again.store);
@@ -216,7 +209,7 @@ t.test('the metastore is committed only after the packs it names are durable (I1
   };
   await driver.put('a', randomBytesOf('ordering', 2 * MIB));
   await store.commit();
-  t.ok(events.length > 10);
+  t.ok(events.length > 3);
   t.equal(events.indexOf('commit'), events.length - 1, events.join(' '));
 });
 

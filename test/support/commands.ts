@@ -9,7 +9,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 export interface RunOptions {
   readonly cwd?: string;
-  /** Added to the environment of the test. */
+  /** Added to the environment of the test, see `plainly`. */
   readonly env?: Readonly<Record<string, string>>;
   readonly input?: string | Uint8Array;
   readonly timeoutMs?: number;
@@ -43,7 +43,7 @@ export async function run(
   options: RunOptions = {},
 ): Promise<RunResult> {
   const command = [program, ...args].join(' ').slice(0, 400);
-  const child = spawn(program, args, {
+  const child = spawn(...plainly(program, args), {
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
     env: { ...process.env, ...options.env },
     stdio: ['pipe', 'pipe', 'pipe'],
@@ -63,6 +63,17 @@ export async function run(
   } finally {
     children.delete(child);
   }
+}
+
+/**
+ * The command in a form that runs without tap: tap adds hooks to the environment of each child, by
+ * NODE_OPTIONS and whatever environment is passed, and with them dedupfs would not be the program
+ * that users run. env(1) takes them away and becomes the command: the same process, the same signals.
+ */
+export function plainly(program: string, args: readonly string[]): [string, string[]] {
+  const names = Object.keys(process.env).filter((name) => /^_?TAP/.test(name));
+  const removals = ['NODE_OPTIONS', ...names].flatMap((name) => ['-u', name]);
+  return ['env', [...removals, program, ...args]];
 }
 
 /** Like run(). @throws Error when the program fails, with all it said. */

@@ -127,7 +127,7 @@ export class SampleStore {
 
   #createWriter(): PackWriter {
     const { counters, packs } = this.#metastore;
-    this.#blockStore.onArenaFull((sealed) => packs.nextArena(sealed));
+    this.#blockStore.useAllocator(packs);
     return new PackWriter({
       blockStore: this.#blockStore,
       frameBytesMax: CHUNK_BYTES,

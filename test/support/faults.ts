@@ -1,5 +1,7 @@
 // Makes the calls that reach the disk fail, for tests inside one process.
 
+import { mkdtempSync, rmdirSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Test } from 'tap';
 import { Arena } from '../../lib/blockstore/arena.ts';
@@ -44,8 +46,11 @@ export function failPuts(t: Test, failure: () => Error): Faults {
 export function openDatabaseOf(t: Test): () => MetaDatabase {
   const { commit } = MetaDatabase.prototype;
   let database: MetaDatabase | undefined;
+  const remember = (one: MetaDatabase): void => {
+    database = one;
+  };
   MetaDatabase.prototype.commit = function (this: MetaDatabase) {
-    database = this;
+    remember(this);
     commit.call(this);
   };
   t.teardown(() => (MetaDatabase.prototype.commit = commit));
@@ -65,8 +70,15 @@ export async function failureIn(promise: Promise<unknown>): Promise<unknown> {
 
 /** A small file system in memory, which only root may mount; undefined for others. */
 export function mountSmallDisk(t: Test, mebibytes: number): string | undefined {
-  const path = join(t.testdir({ disk: {} }), 'disk');
-  if (native.mount('tmpfs', path, 'tmpfs', 0, `size=${mebibytes}m`) < 0) return undefined;
-  t.teardown(async () => native.unmount(path, MNT_DETACH));
+  // Not t.testdir: it would be removed while it is still mounted.
+  const path = mkdtempSync(join(tmpdir(), 'dedupfs-disk-'));
+  if (native.mount('tmpfs', path, 'tmpfs', 0, `size=${mebibytes}m`) < 0) {
+    rmdirSync(path);
+    return undefined;
+  }
+  t.teardown(async () => {
+    await native.unmount(path, MNT_DETACH);
+    rmdirSync(path);
+  });
   return path;
 }

@@ -1,0 +1,65 @@
+// Measured values and what is computed from them.
+
+import type { TargetName } from './targets.ts';
+
+/** One workload on one target, once. */
+export interface Sample {
+  readonly round: number;
+  readonly workload: string;
+  readonly target: TargetName;
+  /** File bytes that it moved. */
+  readonly bytes: number;
+  readonly seconds: number;
+  /** Processor time of the programs that the workload ran. */
+  readonly clientCpuSeconds: number;
+  /** Processor time of the daemon in the same interval; undefined: there is none. */
+  readonly daemonCpuSeconds: number | undefined;
+  readonly daemonResidentBytesPeak: number | undefined;
+}
+
+/** A workload that could not be measured, or a target that could not be started. */
+export interface Failure {
+  readonly round: number;
+  /** undefined: the target did not start. */
+  readonly workload: string | undefined;
+  readonly target: TargetName;
+  readonly message: string;
+}
+
+export interface Spread {
+  readonly median: number;
+  readonly min: number;
+  readonly max: number;
+}
+
+/** undefined: no values */
+export function spreadOf(values: readonly number[]): Spread | undefined {
+  const sorted = values.toSorted((a, b) => a - b);
+  const min = sorted[0];
+  const max = sorted.at(-1);
+  const low = sorted[Math.floor((sorted.length - 1) / 2)];
+  const high = sorted[Math.ceil((sorted.length - 1) / 2)];
+  if (min === undefined || max === undefined || low === undefined || high === undefined) {
+    return undefined;
+  }
+  return { median: (low + high) / 2, min, max };
+}
+
+/**
+ * The speed of one target as a multiple of another's: the two of each round are compared with one
+ * another, and the spread is that of the rounds' ratios. Rounds in which one is missing do not count.
+ */
+export function speedRatio(
+  samples: readonly Sample[],
+  { workload, of, to }: { workload: string; of: TargetName; to: TargetName },
+): Spread | undefined {
+  const ours = samples.filter((sample) => sample.workload === workload && sample.target === of);
+  const ratios = ours.flatMap((sample) => {
+    const other = samples.find(
+      ({ workload, target, round }) =>
+        workload === sample.workload && target === to && round === sample.round,
+    );
+    return other === undefined ? [] : [other.seconds / sample.seconds];
+  });
+  return spreadOf(ratios);
+}
