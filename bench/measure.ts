@@ -12,6 +12,8 @@ import type { Workload } from './workloads.ts';
 export interface Folders {
   readonly sources: string;
   readonly tree: string;
+  /** A file to be made on the host's file system. */
+  readonly scratch: string;
   /** Memory to have at hand before each measurement. */
   readonly memoryBytes: number;
 }
@@ -30,7 +32,7 @@ export async function measure(
   if (workload.isCold === true) await target.forget(join(target.directory, 'write-unique'), signal);
   // What others left to write does not compete with what is measured.
   else await runShell('sync', [], { signal });
-  await runScript(touchMemory(folders.memoryBytes), target, folders, signal);
+  await runScript(touchMemory(folders), target, folders, signal);
   const { daemonPid } = target;
   if (daemonPid !== undefined) resetPeak(daemonPid);
   const daemonCpuBefore = daemonPid === undefined ? 0 : cpuSecondsOf(daemonPid);
@@ -54,11 +56,13 @@ export async function runUntimed(
 }
 
 /**
- * Takes memory and frees it. A virtual machine may have given free memory back to its host, and then
- * whoever needs a page first pays for getting it again: up to three times the time of a write.
+ * Takes memory and frees it. A virtual machine gives free memory back to its host, and then whoever
+ * needs a page first pays for getting it again: with that a write took three times as long. Done with
+ * a file as the host's file system makes it, since the kernel hands out again what is of like size.
  */
-function touchMemory(bytes: number): string {
-  return `head -c ${bytes} /dev/zero >"$S/scratch"; rm "$S/scratch"`;
+function touchMemory({ scratch, memoryBytes }: Folders): string {
+  const count = Math.ceil(memoryBytes / 2 ** 20);
+  return `dd if=/dev/zero of="${scratch}" bs=1M count=${count} status=none; rm "${scratch}"`;
 }
 
 /** Neither the start of bash nor that of node is in the time. */

@@ -42,9 +42,7 @@ async function bench(options: Options): Promise<Report> {
   const tree = hasTree ? findSourceTree() : undefined;
   // Mounts are recognised by their path in mountinfo, which has no symbolic links.
   const folder = realpathSync(mkdtempSync(join(options.directory, 'dedupfs-bench-')));
-  // A mount has a file in the page cache twice: as its own and as the store's.
-  const memoryBytes = 2 * fileBytes;
-  const sources = makeSourceFolder(folder, sourceNames.length * fileBytes + memoryBytes);
+  const sources = makeSourceFolder(folder, sourceNames.length * fileBytes);
   const plan: Plan = {
     rounds: options.rounds,
     seed: options.seed,
@@ -54,7 +52,13 @@ async function bench(options: Options): Promise<Report> {
       .map((suite) => suite.filter((workload) => options.workloads.includes(workload)))
       .filter((suite) => suite.length > 0),
     targets: options.targets.map((name) => makeTarget(name, folder)),
-    folders: { sources, tree: tree?.folder ?? folder, memoryBytes },
+    folders: {
+      sources,
+      tree: tree?.folder ?? folder,
+      scratch: join(folder, 'scratch'),
+      // A mount has a file in the page cache twice: as its own and as the store's.
+      memoryBytes: 2 * fileBytes,
+    },
   };
   const machine = describeMachine(folder);
   const startedAt = new Date();
