@@ -3,11 +3,11 @@
 
 import type { BlockStore } from '../blockstore/block-store.ts';
 import type { Frame } from '../blockstore/frame.ts';
-import { Pack } from '../blockstore/pack.ts';
 import type { KeyedHash } from '../blake3.ts';
 import { CorruptionError } from '../errors.ts';
 import type { ChunkId, ChunkIndex, ChunkLocation } from './chunk-index.ts';
 import { decompress } from './codec.ts';
+import { PackCache } from './pack-cache.ts';
 import type { PackWriter } from './pack-writer.ts';
 
 /** Bound on decoded frames kept: a dozen interleaved readers with some frames each. */
@@ -31,7 +31,7 @@ interface DecodedFrame {
 export class ChunkReader {
   readonly #index: ChunkIndex;
   readonly #writer: PackWriter;
-  readonly #blockStore: BlockStore;
+  readonly #packs: PackCache;
   readonly #hash: KeyedHash;
   /** By place of each of their chunks (see `keyOf`). */
   readonly #byPlace = new Map<number, DecodedFrame>();
@@ -47,7 +47,7 @@ export class ChunkReader {
   }) {
     this.#index = options.index;
     this.#writer = options.writer;
-    this.#blockStore = options.blockStore;
+    this.#packs = new PackCache(options.blockStore);
     this.#hash = options.hash;
   }
 
@@ -84,8 +84,7 @@ export class ChunkReader {
   }
 
   #readFrame(packId: number, index: number): Frame {
-    const arena = this.#index.arenaOf(packId);
-    return new Pack(this.#blockStore.read(arena, packId), packId).frameOf(index);
+    return this.#packs.read(packId, (id) => this.#index.arenaOf(id)).frameOf(index);
   }
 
   #verify(decoded: DecodedChunk, location: ChunkLocation): void {
