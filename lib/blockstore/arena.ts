@@ -66,7 +66,8 @@ export class Arena {
     }
     this.#mappedBytes += bytes.length;
     if (this.#mappedBytes >= MAPPED_BYTES_MAX) this.releaseMemory();
-    return bytes;
+    // lmdb's buffer has a length of its own, shorter than its memory: a real view has not.
+    return bytes.subarray(0, bytes.length);
   }
 
   /** Gives resident map pages back; their content stays in the kernel's page cache. */

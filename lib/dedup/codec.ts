@@ -199,13 +199,26 @@ function guarded(
   };
 }
 
+interface ZstdDecoder {
+  decompress(stored: Buffer): Buffer;
+}
+
+let zstdDecoder: ZstdDecoder | undefined;
+
 function zstdDecode(stored: Buffer, plainBytes: number): Buffer {
   const core = zlib as unknown as CoreZstd;
   if (core.zstdDecompressSync !== undefined) {
     return core.zstdDecompressSync(stored, { maxOutputLength: plainBytes });
   }
-  const zstd = require('zstd-napi') as { decompress(stored: Buffer): Buffer };
-  return zstd.decompress(stored);
+  const { Decompressor: Native } = require('zstd-napi') as { Decompressor: new () => ZstdDecoder };
+  zstdDecoder ??= new Native();
+  try {
+    return zstdDecoder.decompress(stored);
+  } catch (error) {
+    // Its context stays in the middle of the damaged frame: good ones would fail after it.
+    zstdDecoder = undefined;
+    throw error;
+  }
 }
 
 interface Inflate {

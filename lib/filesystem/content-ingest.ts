@@ -213,6 +213,9 @@ export class ContentIngest {
       .catch((error: unknown) => {
         this.#isFailed = true;
         this.#options.onFailure(error);
+        this.#dirty.clear();
+        this.#closed.clear();
+        this.#options.releaseGather();
       })
       .finally(() => {
         this.#jobBytes -= bytes;

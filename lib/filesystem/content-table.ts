@@ -1,26 +1,22 @@
 // The contents of files that are in use: one FileContent for each inode that is open or has bytes
 // in memory. While it exists it pins its inode.
 
-import type { ChunkReader } from '../dedup/chunk-reader.ts';
 import type { Inode, InodeNumber } from '../metastore/inodes.ts';
-import type { ExtentTable } from '../metastore/extents.ts';
-import { FileContent } from './file-content.ts';
+import { FileContent, type ContentParts } from './file-content.ts';
 
 export class ContentTable {
   readonly #contents = new Map<InodeNumber, FileContent>();
-  readonly #extents: ExtentTable;
-  readonly #reader: ChunkReader;
+  readonly #parts: ContentParts;
 
-  constructor(extents: ExtentTable, reader: ChunkReader) {
-    this.#extents = extents;
-    this.#reader = reader;
+  constructor(parts: ContentParts) {
+    this.#parts = parts;
   }
 
   /** The file's content; call `release` when done if it may have become idle. */
   open(inode: Inode): FileContent {
     let content = this.#contents.get(inode.ino);
     if (content === undefined) {
-      content = new FileContent(inode, this.#extents, this.#reader);
+      content = new FileContent(inode, this.#parts);
       inode.pins += 1;
       this.#contents.set(inode.ino, content);
     }
@@ -42,6 +38,11 @@ export class ContentTable {
     if (this.#contents.get(content.inode.ino) !== content) return;
     this.#contents.delete(content.inode.ino);
     content.inode.pins -= 1;
+  }
+
+  /** Ingest failed: what is in memory cannot be stored, and its slabs are needed to answer reads. */
+  loseAll(): void {
+    for (const content of this.#contents.values()) content.lose();
   }
 
   /** The file is being deleted: drops what is in memory. */

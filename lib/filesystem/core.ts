@@ -15,6 +15,8 @@ import type { OrphanReclaimer } from './orphans.ts';
 export interface ChangeControl {
   /** To be called before each change. @throws EROFS when the mount is read-only */
   begin(): void;
+  /** A failure ended all changes: what is not durable yet never will be. */
+  isReadOnly(): boolean;
   /** @throws ENOSPC when the host has no room for so many more bytes */
   admit(bytes: number): void;
   /** Resolves when every change so far is durable. @throws EIO EROFS ENOSPC */

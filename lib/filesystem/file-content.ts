@@ -11,7 +11,7 @@
 import { assert } from '../assert.ts';
 import type { ChunkReader } from '../dedup/chunk-reader.ts';
 import type { Span } from '../dedup/ingest.ts';
-import type { Extent } from '../metastore/extent-codec.ts';
+import { SEGMENT_BYTES, type Extent } from '../metastore/extent-codec.ts';
 import { clip, type ExtentTable } from '../metastore/extents.ts';
 import type { Inode } from '../metastore/inodes.ts';
 import { native } from '../native.ts';
@@ -46,11 +46,21 @@ export interface ResumePoint {
   readonly isAfterHole: boolean;
 }
 
+export interface ContentParts {
+  readonly extents: ExtentTable;
+  readonly reader: ChunkReader;
+  /** Takes whole segments out of a file, to be given back later. */
+  takeSegments(inode: Inode, segments: { readonly first: number; readonly last: number }): void;
+}
+
+/** From so many whole segments on, a range is given up in the background: 256 MiB. */
+const TAKEN_SEGMENTS_MIN = 64;
+
 export class FileContent {
   readonly inode: Inode;
   readonly dirty = new DirtyRanges();
   readonly extents: ExtentTable;
-  readonly #reader: ChunkReader;
+  readonly #parts: ContentParts;
   /** In flight; their ranges do not overlap. */
   stretches: Stretch[] = [];
   resume: ResumePoint | undefined;
@@ -60,11 +70,13 @@ export class FileContent {
   handles = 0;
   /** The file is gone: what comes out of ingest is dropped. */
   isDiscarded = false;
+  /** Ingest failed and what was in memory is gone: nobody may read around it. */
+  isLost = false;
 
-  constructor(inode: Inode, extents: ExtentTable, reader: ChunkReader) {
+  constructor(inode: Inode, parts: ContentParts) {
     this.inode = inode;
-    this.extents = extents;
-    this.#reader = reader;
+    this.extents = parts.extents;
+    this.#parts = parts;
   }
 
   /** Bytes held in memory. */
@@ -98,7 +110,7 @@ export class FileContent {
     for (const whole of this.extents.find(this.inode.ino, range)) {
       const extent = clip(whole, range);
       if (extent.offset > filled) into.fill(0, filled - range.offset, extent.offset - range.offset);
-      const plain = this.#reader.read(extent.chunk);
+      const plain = this.#parts.reader.read(extent.chunk);
       const chunkEnd = extent.chunkOffset + extent.bytes;
       assert(chunkEnd <= plain.length, 'an extent lies inside its chunk');
       native.copy(plain, extent.chunkOffset, into, extent.offset - range.offset, extent.bytes);
@@ -110,7 +122,16 @@ export class FileContent {
   /** Makes the range a hole, or with `replacement` shows stored bytes there. */
   replaceStored(range: ByteRange, replacement: readonly Extent[]): void {
     this.forget(range);
-    this.extents.replace(this.inode, range, replacement);
+    const first = Math.ceil(range.offset / SEGMENT_BYTES);
+    const behind = Math.floor(range.end / SEGMENT_BYTES);
+    if (behind - first < TAKEN_SEGMENTS_MIN || replacement.length > 0) {
+      this.extents.replace(this.inode, range, replacement);
+      return;
+    }
+    this.#parts.takeSegments(this.inode, { first, last: behind - 1 });
+    const { inode } = this;
+    this.extents.replace(inode, { offset: range.offset, end: first * SEGMENT_BYTES }, []);
+    this.extents.replace(inode, { offset: behind * SEGMENT_BYTES, end: range.end }, []);
   }
 
   /** Drops what memory holds for the range. */
@@ -123,7 +144,7 @@ export class FileContent {
   /** Cuts the file off at `size`. */
   truncate(size: number): void {
     this.forget({ offset: size, end: Number.MAX_SAFE_INTEGER });
-    while (!this.extents.removeFrom(this.inode, size, 1024));
+    this.replaceStored({ offset: size, end: this.inode.size }, []);
   }
 
   /** Drops everything in memory; what is in flight will not be installed. */
@@ -132,6 +153,13 @@ export class FileContent {
     this.dirty.clear();
     for (const stretch of this.stretches) stretch.pieces.clear();
     this.stretches = [];
+  }
+
+  /** Ingest failed: gives the memory back, and lets every later read and close fail. */
+  lose(): void {
+    if (this.isSettled) return;
+    this.isLost = true;
+    this.discard();
   }
 
   /** The cut covers the stretch up to `covered` bytes; the rest becomes dirty again. */
@@ -184,6 +212,8 @@ export class FileContent {
 
   /** First byte at or after `offset` that is in a hole, at most the file's size. */
   nextHole(offset: number): number {
+    // A file without holes is common, and large ones are asked this by every cp and tar.
+    if (this.isSettled && this.inode.mapped === this.inode.size) return this.inode.size;
     let position = offset;
     for (;;) {
       const end = this.#dataEnd(position);

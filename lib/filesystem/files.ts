@@ -60,6 +60,7 @@ export function readFile(core: Core, file: OpenFile, offset: number, into: Buffe
   const { inode, content } = file;
   const bytes = Math.min(into.length, Math.max(0, inode.size - offset));
   if (bytes === 0) return 0;
+  if (content.isLost) throw posixError(Errno.EIO);
   try {
     content.read(offset, into.subarray(0, bytes));
   } catch (error) {
@@ -70,6 +71,16 @@ export function readFile(core: Core, file: OpenFile, offset: number, into: Buffe
     });
   }
   return bytes;
+}
+
+/**
+ * close(2) of a descriptor: the last word a program without fsync hears about its data.
+ * @throws EIO what was written is lost, or will be: the mount turned read-only
+ */
+export function flushFile(core: Core, file: OpenFile): void {
+  const { content } = file;
+  const isDoomed = core.changes.isReadOnly() && !content.isSettled;
+  if (content.isLost || isDoomed) throw posixError(Errno.EIO);
 }
 
 /** @throws ENOSPC EFBIG EROFS */

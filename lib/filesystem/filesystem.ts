@@ -26,6 +26,7 @@ import { readDirectory } from './directories.ts';
 import { getXattr, listXattr, removeXattr, setXattr } from './extended-attributes.ts';
 import {
   allocate,
+  flushFile,
   openFile,
   readFile,
   releaseFile,
@@ -162,7 +163,7 @@ export class DedupFileSystem implements FileSystem {
   }
 
   flush(fh: FileHandle): void {
-    this.#handles.file(fh);
+    flushFile(this.#core, this.#handles.file(fh));
   }
 
   async fsync(fh: FileHandle): Promise<void> {

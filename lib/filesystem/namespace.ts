@@ -53,9 +53,7 @@ export function makeNode(core: Core, place: Place, mode: number, caller: Caller)
   core.changes.begin();
   core.changes.admit(0);
   const directory = findLivingDirectory(core, place.parent);
-  if (core.metastore.dentries.find(directory.ino, place.name) !== undefined) {
-    throw posixError(Errno.EEXIST);
-  }
+  checkFree(core, directory, place.name);
   const inode = makeInode(core, directory, mode, caller);
   inode.nlink = 1;
   if (inode.isDirectory) {
@@ -93,9 +91,7 @@ export function link(core: Core, ino: Ino, place: Place): Inode {
   const directory = findLivingDirectory(core, place.parent);
   if (inode.isDirectory) throw posixError(Errno.EPERM);
   if (inode.nlink >= LINKS_MAX) throw posixError(Errno.EMLINK);
-  if (core.metastore.dentries.find(directory.ino, place.name) !== undefined) {
-    throw posixError(Errno.EEXIST);
-  }
+  checkFree(core, directory, place.name);
   if (inode.nlink === 0) core.orphans.remove(inode);
   inode.nlink += 1;
   core.metastore.dentries.insert(directory.ino, place.name, inode.ino, inode.mode);
@@ -164,6 +160,19 @@ export function rename(core: Core, from: Place, to: Place, flags: number, caller
   }
 }
 
+/** @throws EEXIST ENOSPC */
+function checkFree(core: Core, directory: Inode, name: Buffer): void {
+  if (core.metastore.dentries.find(directory.ino, name) !== undefined) {
+    throw posixError(Errno.EEXIST);
+  }
+  checkRoom(core, directory, name);
+}
+
+/** Names can be made to collide on purpose; such a directory is full for one more of them. */
+function checkRoom(core: Core, directory: Inode, name: Buffer): void {
+  if (!core.metastore.dentries.hasRoom(directory.ino, name)) throw posixError(Errno.ENOSPC);
+}
+
 /** @throws EINVAL */
 function checkRenameFlags(flags: number): void {
   const known = RENAME_NOREPLACE | RENAME_EXCHANGE | RENAME_WHITEOUT;
@@ -182,6 +191,7 @@ function replace(
   const { dentries } = core.metastore;
   const { inode: replaced } = target;
   if (replaced !== undefined) checkReplaceable(core, source.inode, replaced);
+  else checkRoom(core, target.directory, target.place.name);
   dentries.remove(source.directory.ino, source.place.name);
   if (replaced !== undefined) {
     dentries.remove(target.directory.ino, target.place.name);

@@ -5,13 +5,17 @@
 // reclaimed. A crash in between leaves the row, and the next mount reclaims.
 
 import type { Metastore } from '../metastore/metastore.ts';
-import type { Inode, InodeNumber } from '../metastore/inodes.ts';
+import { FileType, type Inode, type InodeNumber } from '../metastore/inodes.ts';
 import type { ContentIngest } from './content-ingest.ts';
 import type { ContentTable } from './content-table.ts';
 import type { CommitGate } from './gate.ts';
 
 /** Extents given back in one turn: 64 segments are 256 MiB of file. */
 const SEGMENTS_PER_TURN = 64;
+
+const ROWS_PER_QUERY = 256;
+/** Chunks that may change before `reclaimAll` commits. */
+const CHANGES_PER_COMMIT = 16 * 1024;
 
 interface Orphan {
   isForgotten: boolean;
@@ -26,6 +30,8 @@ export class OrphanReclaimer {
   readonly #orphans = new Map<InodeNumber, Orphan>();
   readonly #queue: InodeNumber[] = [];
   #isScheduled = false;
+  /** Rows of earlier mounts that are not queued yet: those after `after`, below `upTo`. */
+  #leftovers = { after: 0, upTo: 0 };
   readonly #mayChange: () => boolean;
 
   constructor(parts: {
@@ -88,7 +94,7 @@ export class OrphanReclaimer {
       this.#gate.whenOpen(() => {
         this.#isScheduled = false;
         this.#turn();
-        if (this.#queue.length > 0) this.#schedule();
+        if (this.#queue.length > 0 || this.#leftovers.upTo > 0) this.#schedule();
       });
     });
   }
@@ -96,17 +102,57 @@ export class OrphanReclaimer {
   /** Some of the work: bounded, so that requests are answered in between. */
   #turn(): void {
     if (!this.#mayChange()) {
-      this.#queue.length = 0; // their rows stay, and the next mount reclaims them
+      // Their rows stay, and the next mount reclaims them.
+      this.#queue.length = 0;
+      this.#leftovers = { after: 0, upTo: 0 };
       return;
     }
     let segments = SEGMENTS_PER_TURN;
     while (segments > 0) {
+      if (this.#queue.length === 0) this.#queueRows();
       const ino = this.#queue[0];
       if (ino === undefined) return;
       if (!this.#reclaim(ino, segments)) return;
       this.#queue.shift();
       segments -= 1;
     }
+  }
+
+  /** Begins with the rows that an earlier mount left; nothing is open on those. */
+  reclaimLeftovers(): void {
+    this.#leftovers = { after: 0, upTo: this.#metastore.counters.nextIno };
+    this.#schedule();
+  }
+
+  #queueRows(): void {
+    const { after, upTo } = this.#leftovers;
+    const rows = this.#metastore.orphans.list(after, ROWS_PER_QUERY);
+    const old = rows.filter((ino) => ino < upTo && !this.#orphans.has(ino));
+    this.#queue.push(...old);
+    this.#leftovers = { after: rows.at(-1) ?? upTo, upTo: rows.length === 0 ? 0 : upTo };
+  }
+
+  /** Resolves when nothing waits to be reclaimed; `commit` is called whenever much has changed. */
+  async reclaimAll(commit: () => Promise<void>): Promise<void> {
+    this.reclaimLeftovers();
+    do {
+      await new Promise<void>((resolve) => setImmediate(resolve));
+      if (this.#metastore.chunks.changeCount > CHANGES_PER_COMMIT) await commit();
+    } while (this.#isScheduled);
+  }
+
+  /**
+   * Takes whole segments of a large file out of it, to be given back in turns like those of a removed
+   * file: doing it at once would stop the daemon for seconds and take memory for every chunk.
+   */
+  takeSegments(inode: Inode, segments: { readonly first: number; readonly last: number }): void {
+    const { inodes, extents, orphans } = this.#metastore;
+    const orphan = inodes.create(FileType.REGULAR | 0o600);
+    inodes.resize(orphan, inode.size);
+    orphans.insert(orphan.ino);
+    extents.move(inode, orphan, segments);
+    this.#queue.push(orphan.ino);
+    this.#schedule();
   }
 
   /** Returns whether the inode is gone. */
@@ -128,18 +174,5 @@ export class OrphanReclaimer {
     orphans.delete(ino);
     inodes.delete(inode);
     return true;
-  }
-
-  /** Reclaims every orphan at once: at mount, when nothing is open, and at unmount. */
-  reclaimAll(): void {
-    this.#orphans.clear();
-    this.#queue.length = 0;
-    for (;;) {
-      const batch = this.#metastore.orphans.list(0, 256);
-      if (batch.length === 0 || !this.#mayChange()) return;
-      for (const ino of batch) {
-        while (!this.#reclaim(ino, SEGMENTS_PER_TURN));
-      }
-    }
   }
 }

@@ -20,6 +20,8 @@ const WAL_BYTES_MAX = 64 * 1024 * 1024;
 const WAL_BYTES_IDLE = 1024 * 1024;
 /** Free pages are given back to the host above this share of the file; below, they are reused. */
 const FREE_SHARE_MAX = 0.1;
+/** Given back in one go, 32 MiB: the event loop waits for it. */
+const VACUUM_PAGES_MAX = 4096;
 
 /** Where the tables get their statements. */
 export type StatementSource = Pick<Database.Database, 'prepare'>;
@@ -119,7 +121,9 @@ export class MetaDatabase {
     this.connection.exec('COMMIT');
     try {
       // Freed pages first: the checkpoint then cuts the file off behind what is left.
-      if (this.#freeShare() > FREE_SHARE_MAX) this.connection.exec('PRAGMA incremental_vacuum');
+      if (this.#freeShare() > FREE_SHARE_MAX) {
+        this.connection.exec(`PRAGMA incremental_vacuum(${VACUUM_PAGES_MAX})`);
+      }
       this.connection.pragma('wal_checkpoint(TRUNCATE)');
     } finally {
       this.connection.exec('BEGIN IMMEDIATE');

@@ -61,7 +61,13 @@ export class DentryTable {
     return this.#find.get(parent, hash, hash, name) as [number, number, number] | undefined;
   }
 
-  /** The name must not be there yet. */
+  /** Whether a name can be inserted: the numbers for its hash are not all taken. */
+  hasRoom(parent: InodeNumber, name: Buffer): boolean {
+    const hash = nameHash(name);
+    return this.#taken.all(parent, hash, hash).length < PROBES_MAX;
+  }
+
+  /** The name must not be there yet, and there must be room. */
   insert(parent: InodeNumber, name: Buffer, ino: InodeNumber, mode: number): void {
     const hash = nameHash(name);
     const taken = this.#taken.all(parent, hash, hash) as number[];

@@ -39,6 +39,8 @@ export class ExtentTable {
   readonly #delete: Database.Statement;
   readonly #numbers: Database.Statement;
   readonly #last: Database.Statement;
+  readonly #moveRows: Database.Statement;
+  readonly #countRows: Database.Statement;
   /** Key `ino:segment`; the least recently used first. Segments without extents are kept too. */
   readonly #cache = new Map<string, Segment>();
   /** Segments changed since their rows were written, by file. */
@@ -60,6 +62,12 @@ export class ExtentTable {
     this.#delete = connection.prepare('DELETE FROM fmap WHERE ino = ? AND seg = ?');
     this.#numbers = connection
       .prepare('SELECT seg FROM fmap WHERE ino = ? AND seg >= ? AND seg <= ? ORDER BY seg LIMIT ?')
+      .pluck();
+    this.#moveRows = connection.prepare(
+      'UPDATE fmap SET ino = ? WHERE ino = ? AND seg >= ? AND seg <= ?',
+    );
+    this.#countRows = connection
+      .prepare('SELECT count(*) FROM fmap WHERE ino = ? AND seg >= ? AND seg <= ?')
       .pluck();
     this.#last = connection
       .prepare('SELECT seg FROM fmap WHERE ino = ? ORDER BY seg DESC LIMIT 1')
@@ -201,6 +209,45 @@ export class ExtentTable {
       if (from > number * SEGMENT_BYTES) return true;
     }
     return false;
+  }
+
+  /**
+   * Gives whole segments of a file to another, which has no extents there: rows change their owner,
+   * references stay as they are.
+   */
+  move(
+    from: Inode,
+    to: Inode,
+    { first, last }: { readonly first: number; readonly last: number },
+  ): void {
+    this.#flushFile(from.ino);
+    for (const [key, segment] of this.#cache) {
+      const isMoved = segment.ino === from.ino && segment.number >= first && segment.number <= last;
+      if (isMoved) this.#cache.delete(key);
+    }
+    const mapped = this.#mappedIn(from, first, last);
+    this.#moveRows.run(to.ino, from.ino, first, last);
+    from.mapped -= mapped;
+    to.mapped += mapped;
+    this.#inodes.touch(from);
+    this.#inodes.touch(to);
+  }
+
+  /** Bytes that the extents of some segments cover; reads the maps of those or of all others. */
+  #mappedIn(inode: Inode, first: number, last: number): number {
+    const inside = this.#countRows.get(inode.ino, first, last) as number;
+    const all = this.#countRows.get(inode.ino, 0, Number.MAX_SAFE_INTEGER) as number;
+    const sum = (from: number, to: number): number => {
+      let bytes = 0;
+      for (let next = from; ;) {
+        const number = this.#numbers.get(inode.ino, next, to, 1) as number | undefined;
+        if (number === undefined) return bytes;
+        for (const extent of this.#segment(inode.ino, number).extents) bytes += extent.bytes;
+        next = number + 1;
+      }
+    };
+    if (inside <= all - inside) return sum(first, last);
+    return inode.mapped - sum(0, first - 1) - sum(last + 1, Number.MAX_SAFE_INTEGER);
   }
 
   #segment(ino: InodeNumber, number: number): Segment {

@@ -10,6 +10,9 @@ import { ExtentTable } from './extents.ts';
 import { InodeTable } from './inodes.ts';
 import { PackTable } from './packs.ts';
 
+/** Pages that a small commit may touch: counters, names, maps. */
+const COMMIT_PAGES_MIN = 64;
+
 export class Metastore {
   readonly database: MetaDatabase;
   readonly counters: Counters;
@@ -68,6 +71,18 @@ export class Metastore {
     saveCounters(this.database.statements, this.counters);
     assert(this.inodes.dirtyCount === 0, 'a commit leaves no inode unwritten');
     this.database.commit();
+  }
+
+  /**
+   * What the next commit can add to the WAL, at most: a page for each row that changes and its
+   * index, but not more than the file has.
+   */
+  commitBytesMax(): number {
+    const { connection } = this.database;
+    const pageBytes = connection.pragma('page_size', { simple: true }) as number;
+    const pages = connection.pragma('page_count', { simple: true }) as number;
+    const rows = 3 * this.chunks.changeCount + this.inodes.dirtyCount;
+    return (Math.min(rows, pages) + COMMIT_PAGES_MIN) * pageBytes;
   }
 
   /** Closes without committing. */

@@ -13,14 +13,14 @@ import type { CommitGate } from '../filesystem/gate.ts';
 import type { Logger } from '../log.ts';
 import type { Metastore } from '../metastore/metastore.ts';
 
-/** A change is durable after this long at the latest (G1), fsync or not. */
-const COMMIT_INTERVAL_MS = 5000;
+/** After a change a commit begins this much later, so that it is durable within 5 s (G1). */
+const COMMIT_INTERVAL_MS = 4000;
 /** After a commit that found the host full. */
 const RETRY_INTERVAL_MS = 1000;
 /** New packs of this size bring a commit on: it bounds what a crash can lose and a commit must do. */
 const PACK_BYTES_MAX = 64 * 1024 * 1024;
 /** So many chunks gained or lost references: the sums are in memory until the commit. */
-const CHUNK_CHANGES_MAX = 128 * 1024;
+const CHUNK_CHANGES_MAX = 32 * 1024;
 
 export interface CommitterParts {
   readonly gate: CommitGate;
@@ -28,6 +28,8 @@ export interface CommitterParts {
   readonly packWriter: PackWriter;
   readonly metastore: Metastore;
   readonly log: Logger;
+  /** Whether the host has room for so many bytes. */
+  hasRoom(bytes: number): boolean;
   /** Whether commits also happen by time and size. */
   readonly background: boolean;
 }
@@ -138,6 +140,10 @@ export class Committer {
       await contentIngest.flush();
       await packWriter.flush();
       packWriter.takeSealedBytes();
+      // SQLite would lose the whole batch at a full disk: better not to begin.
+      if (!this.#parts.hasRoom(metastore.commitBytesMax())) {
+        throw new NoSpaceError('the host has no room for a commit of the metastore');
+      }
       metastore.commit();
       this.#checkpoint(false);
     } catch (error) {

@@ -10,6 +10,7 @@ import { PackWriter } from '../dedup/pack-writer.ts';
 import { WorkerPool } from '../dedup/worker-pool.ts';
 import { ContentIngest } from '../filesystem/content-ingest.ts';
 import { ContentTable } from '../filesystem/content-table.ts';
+import type { ContentParts } from '../filesystem/file-content.ts';
 import { GatherBuffer } from '../filesystem/gather-buffer.ts';
 import type { Metastore } from '../metastore/metastore.ts';
 import type { SlabPool } from '../slab-pool.ts';
@@ -22,6 +23,7 @@ export interface DataPathOptions {
   readonly metastore: Metastore;
   readonly blockStore: BlockStore;
   isGateOpen(): boolean;
+  readonly takeSegments: ContentParts['takeSegments'];
   /** A pack was sealed. */
   onPack(): void;
   /** Nothing more can be stored. */
@@ -61,7 +63,8 @@ export class DataPath {
     });
     const writer = this.packWriter;
     const reader = new ChunkReader({ index: chunks, writer, blockStore, hash: this.hash });
-    this.contents = new ContentTable(metastore.extents, reader);
+    const { takeSegments } = options;
+    this.contents = new ContentTable({ extents: metastore.extents, reader, takeSegments });
     this.gather = new GatherBuffer(options.pool);
     this.contentIngest = new ContentIngest({
       ingest: new Ingest({ workers: this.#workers, index: chunks, writer }),
@@ -69,7 +72,10 @@ export class DataPath {
       chunkBytesMax: chunking.bytesMax,
       activeJobsMax: this.#workers.slotCount + 2,
       isGateOpen: () => options.isGateOpen(),
-      onFailure: (error) => options.onFailure('ingest failed', error),
+      onFailure: (error) => {
+        options.onFailure('ingest failed', error);
+        this.contents.loseAll();
+      },
       onSettled: (content) => this.contents.release(content),
       releaseGather: () => this.gather.release(),
     });

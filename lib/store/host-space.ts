@@ -35,6 +35,12 @@ export class HostSpace {
     this.#admittedBytes += bytes;
   }
 
+  /** Whether so many bytes fit on the host now, whatever else is under way. */
+  hasHostRoom(bytes: number): boolean {
+    const host = statfsSync(this.#storePath);
+    return host.bavail * host.bsize >= bytes;
+  }
+
   /** Whether gc may write so many bytes: it gives more back, so it may use the margin. */
   hasRoomForGc(bytes: number): boolean {
     this.#read(performance.now());

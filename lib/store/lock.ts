@@ -22,8 +22,10 @@ export class StoreLock {
 
   /** @throws UserError LOCKED  names the owner's pid */
   static async acquire(storePath: string, mountpoint: string | undefined): Promise<StoreLock> {
-    const { O_CREAT, O_RDWR } = constants;
-    const descriptor = openSync(join(storePath, 'lock'), O_RDWR | O_CREAT, 0o600);
+    // Never through a symlink: whoever can write the directory could aim it at any file.
+    const { O_CREAT, O_NOFOLLOW, O_RDWR } = constants;
+    const flags = O_RDWR | O_CREAT | O_NOFOLLOW;
+    const descriptor = openSync(join(storePath, 'lock'), flags, 0o600);
     const endMs = Date.now() + RETRY_MS_MAX;
     while (native.tryLock(descriptor) < 0) {
       if (Date.now() >= endMs) {
@@ -47,14 +49,11 @@ export class StoreLock {
 
 /** In place, over the blocks the file has: a store on a full disk must be mountable too. */
 function writeOwner(descriptor: number, text: string): void {
+  const line = Buffer.alloc(OWNER_BYTES, ' ');
+  line.write(text, 'utf8');
+  line.write('\n', OWNER_BYTES - 1);
   try {
-    writeSync(
-      descriptor,
-      Buffer.from(text.padEnd(OWNER_BYTES - 1).concat('\n'), 'latin1'),
-      0,
-      OWNER_BYTES,
-      0,
-    );
+    writeSync(descriptor, line, 0, OWNER_BYTES, 0);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     // Who holds the lock is a courtesy; the lock itself is held.

@@ -37,6 +37,12 @@ export async function recover(parts: RecoverParts): Promise<void> {
   }
 }
 
+/**
+ * How far packs can be ahead of the metastore after a power cut: the batch being filled when COMMIT
+ * was made but its WAL not yet synced (packs of the next batch are put meanwhile), and that one.
+ */
+const BATCHES_AHEAD_MAX = 2;
+
 /** A new arena's file up to here can be torn before its first pack is durable. */
 const TORN_BYTES_MAX = 64 * 1024;
 
@@ -62,7 +68,7 @@ async function removeUnknownPacks(parts: RecoverParts, arenaId: number): Promise
   parts.log.warn({ arena: arenaId, packs: packIds.length }, 'removed packs that no commit names');
 }
 
-/** A pack of the batch after the committed one was cut off by a crash; a later one cannot be. */
+/** Packs of the batches that a crash can have cut off are removed; a later one cannot be there. */
 function checkBatch(parts: RecoverParts, arenaId: number, packIds: readonly number[]): void {
   const { metastore, blockStore, storePath } = parts;
   for (const packId of packIds) {
@@ -73,7 +79,7 @@ function checkBatch(parts: RecoverParts, arenaId: number, packIds: readonly numb
       if (error instanceof CorruptionError) continue; // torn by the crash
       throw error;
     }
-    if (batch <= metastore.counters.batch + 1) continue;
+    if (batch <= metastore.counters.batch + BATCHES_AHEAD_MAX) continue;
     throw new UserError(
       ExitCode.STORE_INCONSISTENT,
       'DEDUPFS_OLD_METASTORE',

@@ -123,10 +123,12 @@ class OpenStore implements Store {
       metastore,
       blockStore,
       isGateOpen: () => this.#gate.isOpen,
+      takeSegments: (inode, segments) => this.#orphans.takeSegments(inode, segments),
       onPack: () => this.#committer.notePack(),
       onFailure: (what, error) => this.#committer.fail(what, error),
     });
     const { contentIngest, packWriter, contents, gather, hash } = this.#dataPath;
+    const space = new HostSpace(storePath, () => this.#dataPath.pendingBytes);
     this.#committer = new Committer({
       gate: this.#gate,
       contentIngest,
@@ -134,6 +136,7 @@ class OpenStore implements Store {
       metastore,
       log,
       background: options.background,
+      hasRoom: (bytes) => space.hasHostRoom(bytes),
     });
     this.#orphans = new OrphanReclaimer({
       metastore,
@@ -143,7 +146,6 @@ class OpenStore implements Store {
       mayChange: () => this.#committer.tryChange(),
     });
     metastore.database.onFailure = (error) => this.#committer.fail('the metastore failed', error);
-    const space = new HostSpace(storePath, () => this.#dataPath.pendingBytes);
     this.#collector = new GarbageCollector({
       metastore,
       blockStore,
@@ -159,6 +161,7 @@ class OpenStore implements Store {
     });
     const changes: ChangeControl = {
       begin: () => this.#committer.noteChange(),
+      isReadOnly: () => this.#committer.readOnlyReason !== undefined,
       admit: (bytes) => {
         if (packWriter.isStuck) throw posixError(Errno.ENOSPC);
         space.admit(bytes);
@@ -174,8 +177,6 @@ class OpenStore implements Store {
   }
 
   async #start(): Promise<void> {
-    this.#orphans.reclaimAll();
-    await this.commit();
     const { options, storePath } = this.#arguments;
     const { chunks, batch } = this.#metastore.counters;
     options.log.info(
@@ -183,6 +184,7 @@ class OpenStore implements Store {
       'store open',
     );
     if (!options.background) return;
+    this.#orphans.reclaimLeftovers();
     this.#gcTimer = setInterval(() => this.#gcInBackground(), GC_INTERVAL_MS);
   }
 
@@ -233,6 +235,7 @@ class OpenStore implements Store {
     options: { threshold?: number; onProgress?: (progress: GcProgress) => void } = {},
   ): Promise<GcReport> {
     const { threshold, onProgress } = options;
+    await this.#orphans.reclaimAll(async () => this.commit());
     return this.#collector.run({
       liveShareMin: threshold,
       ...(onProgress === undefined ? {} : { onProgress }),

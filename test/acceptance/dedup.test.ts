@@ -66,8 +66,9 @@ await t.test('a source tree of 5,000 files', async (t) => {
     await store.mustRun('cp', ['-a', source, store.path('first')]);
   });
   const total = allocatedBytes(store.store);
-  await t.test('the store is not larger than a borg repository', async (t) => {
-    if (!isInstalled('borg')) return t.comment('skipped: apt-get install borgbackup');
+  // .ci/run installs borg and wants the answer.
+  const skip = isInstalled('borg') || process.env['CI'] === 'true' ? false : 'no borgbackup';
+  await t.test('the store is not larger than a borg repository', { skip }, async (t) => {
     const borg = await borgRepositoryBytes(store, source);
     t.ok(total <= borg, `the store takes ${formatMB(total)}, borg with lz4 ${formatMB(borg)}`);
   });
