@@ -12,6 +12,8 @@ import { PackTable } from './packs.ts';
 
 /** Pages that a small commit may touch: counters, names, maps. */
 const COMMIT_PAGES_MIN = 64;
+/** Below the margin of the host's space that no write may use. */
+const COMMIT_BYTES_MAX = 16 * 1024 * 1024;
 
 export class Metastore {
   readonly database: MetaDatabase;
@@ -74,15 +76,15 @@ export class Metastore {
   }
 
   /**
-   * What the next commit can add to the WAL, at most: a page for each row that changes and its
-   * index, but not more than the file has.
+   * Room that the next commit should find: a page for each row that changes and its index, but not
+   * more than the file has, and not more than writes leave free (store/host-space.ts).
    */
   commitBytesMax(): number {
     const { connection } = this.database;
     const pageBytes = connection.pragma('page_size', { simple: true }) as number;
     const pages = connection.pragma('page_count', { simple: true }) as number;
     const rows = 3 * this.chunks.changeCount + this.inodes.dirtyCount;
-    return (Math.min(rows, pages) + COMMIT_PAGES_MIN) * pageBytes;
+    return Math.min((Math.min(rows, pages) + COMMIT_PAGES_MIN) * pageBytes, COMMIT_BYTES_MAX);
   }
 
   /** Closes without committing. */
