@@ -10,7 +10,7 @@ import { native } from '../native.ts';
 const MAP_SLACK_BYTES = 256 * 1024 * 1024;
 
 /**
- * Bytes read through the map before its pages are given back. Mapped pages count as resident
+ * Bytes read or written before the map's pages are given back. Mapped pages count as resident
  * memory of the daemon (reading 262 MB raised it by 270 MB, measured), though the kernel may drop
  * them at any time; releasing them keeps the figure true to what the daemon needs (G5).
  */
@@ -50,6 +50,8 @@ export class Arena {
   async put(packId: number, bytes: Buffer): Promise<void> {
     try {
       await this.#environment.put(packKey(packId), bytes);
+      // LMDB looks at pages around those it writes, and the kernel maps their neighbours with them.
+      this.#noteMapped(bytes.length);
     } catch (error) {
       throw await explainFailure(this.path, error);
     }
@@ -64,10 +66,14 @@ export class Arena {
     if (bytes === undefined) {
       throw new CorruptionError(`pack ${packId} is missing from arena ${this.path}`);
     }
-    this.#mappedBytes += bytes.length;
-    if (this.#mappedBytes >= MAPPED_BYTES_MAX) this.releaseMemory();
+    this.#noteMapped(bytes.length);
     // lmdb's buffer has a length of its own, shorter than its memory: a real view has not.
     return bytes.subarray(0, bytes.length);
+  }
+
+  #noteMapped(bytes: number): void {
+    this.#mappedBytes += bytes;
+    if (this.#mappedBytes >= MAPPED_BYTES_MAX) this.releaseMemory();
   }
 
   /** Gives resident map pages back; their content stays in the kernel's page cache. */

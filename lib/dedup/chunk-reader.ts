@@ -11,7 +11,7 @@ import { PackCache } from './pack-cache.ts';
 import type { PackWriter } from './pack-writer.ts';
 
 /** Bound on decoded frames kept: a dozen interleaved readers with some frames each. */
-export const DECODED_BYTES_MAX = 24 * 1024 * 1024;
+export const DECODED_BYTES_MAX = 16 * 1024 * 1024;
 /** More chunks than a pack can have: packId x this + index is unique and exact. */
 const PACK_CHUNKS_MAX = 0x10000;
 

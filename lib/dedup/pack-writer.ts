@@ -10,7 +10,7 @@ import type { BlockStore } from '../blockstore/block-store.ts';
 import { NoSpaceError } from '../errors.ts';
 
 /** Bound on sealed packs that are not durable yet; beyond it, ingest waits. */
-export const IN_FLIGHT_BYTES_MAX = 24 * 1024 * 1024;
+export const IN_FLIGHT_BYTES_MAX = 12 * 1024 * 1024;
 
 export interface SealedPack {
   readonly packId: number;

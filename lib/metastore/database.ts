@@ -62,7 +62,7 @@ export class MetaDatabase {
       this.connection.pragma('synchronous = NORMAL');
     }
     this.connection.pragma('mmap_size = 0');
-    this.connection.pragma('cache_size = -32768');
+    this.connection.pragma('cache_size = -16384');
     this.connection.pragma('temp_store = MEMORY');
     // Checkpoints are made by `checkpoint`, when they disturb least.
     this.connection.pragma('wal_autocheckpoint = 0');
