@@ -76,9 +76,11 @@ export class GarbageCollector {
 
   plan(liveShareMin?: number): GcPlan {
     const { metastore, blockStore } = this.#parts;
-    const sized = metastore.packs
-      .arenas()
-      .map((row) => ({ ...row, hostBytes: blockStore.arenaBytes(row.id) }));
+    const sized = metastore.packs.arenas().map((row) => ({
+      ...row,
+      live: row.live + row.unsettled,
+      hostBytes: blockStore.arenaBytes(row.id),
+    }));
     return planGc(sized, liveShareMin);
   }
 

@@ -16,6 +16,8 @@ export interface ArenaRow {
   bytes: number;
   /** Stored bytes of its live chunks. */
   live: number;
+  /** Bytes of packs put since the last commit, not in `live` yet; not stored. */
+  unsettled: number;
 }
 
 interface PackDelta {
@@ -58,7 +60,9 @@ export class PackTable implements ArenaAllocator {
       'INSERT OR REPLACE INTO arena (id, state, bytes, live) VALUES (?, ?, ?, ?)',
     );
     this.#deleteArena = connection.prepare('DELETE FROM arena WHERE id = ?');
-    const rows = connection.prepare('SELECT id, state, bytes, live FROM arena').all() as ArenaRow[];
+    const rows = connection
+      .prepare('SELECT id, state, bytes, live, 0 AS unsettled FROM arena')
+      .all() as ArenaRow[];
     for (const row of rows) this.#arenas.set(row.id, row);
   }
 
@@ -78,7 +82,7 @@ export class PackTable implements ArenaAllocator {
 
   arenaBegun(id: number, sealed: number | undefined): void {
     if (sealed !== undefined) this.sealArena(sealed);
-    const row: ArenaRow = { id, state: ArenaState.CURRENT, bytes: 0, live: 0 };
+    const row: ArenaRow = { id, state: ArenaState.CURRENT, bytes: 0, live: 0, unsettled: 0 };
     this.#arenas.set(id, row);
     this.#dirtyArenas.add(row);
   }
@@ -94,6 +98,7 @@ export class PackTable implements ArenaAllocator {
     const row = expectDefined(this.#arenas.get(arena), 'arena');
     this.#insert.run(packId, arena, bytes);
     row.bytes += bytes;
+    row.unsettled += bytes;
     this.#dirtyArenas.add(row);
     this.#counters.packs += 1;
     this.#counters.packBytes += bytes;
@@ -153,7 +158,10 @@ export class PackTable implements ArenaAllocator {
       this.#dirtyArenas.add(row);
     }
     this.#deltas.clear();
-    for (const row of this.#dirtyArenas) this.#putArena.run(row.id, row.state, row.bytes, row.live);
+    for (const row of this.#dirtyArenas) {
+      row.unsettled = 0;
+      this.#putArena.run(row.id, row.state, row.bytes, row.live);
+    }
     this.#dirtyArenas.clear();
   }
 }

@@ -200,7 +200,8 @@ class OpenStore implements Store {
     };
     this.#collector.run({ isCancelled: () => this.#isGcCancelled }).then(
       (report) => {
-        if (report.arenasRemoved === 0) retryLater();
+        const wasPlanned = report.plan.arenas.some(({ action }) => action !== 'keep');
+        if (wasPlanned && report.arenasRemoved === 0) retryLater();
       },
       (error: unknown) => {
         this.#arguments.options.log.error({ err: error }, 'gc failed; it will be tried again');
