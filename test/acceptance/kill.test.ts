@@ -76,6 +76,8 @@ async function killUnderLoad(name: string, seeds: readonly number[]): Promise<bi
   mkdirSync(logs);
   const roots = seeds.map((_, index) => store.path(name, String(index)));
   await store.mustRun('mkdir', ['-p', ...roots]);
+  // The kill may come before the first commit; where the trees begin must be there all the same.
+  await store.mustRun('sync', [store.path(name), ...roots]);
   const removal = removeOldestRound();
   const workers = seeds.map(async (workerSeed, index) => {
     const args = [roots[index], workerSeed, join(logs, String(index)), WORKER_SECONDS].map(String);

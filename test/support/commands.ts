@@ -3,7 +3,8 @@
 // passes `onTimeout`, which takes the mount away.
 
 import { spawn, type ChildProcess } from 'node:child_process';
-import { accessSync, constants } from 'node:fs';
+import { accessSync, constants as access } from 'node:fs';
+import { constants } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 
@@ -28,13 +29,16 @@ export interface RunResult {
 
 const RUN_TIMEOUT_MS = 120_000;
 const SIGNAL_EXIT_BASE = 128;
-const SIGKILL = 9;
 
 /** Children alive now; killed when the test process ends, whatever ends it. */
 const children = new Set<ChildProcess>();
 process.once('exit', () => {
   for (const child of children) killGroup(child);
 });
+// tap ends a file that takes too long by SIGTERM, which by itself would end it without that.
+for (const signal of ['SIGHUP', 'SIGINT', 'SIGTERM'] as const) {
+  process.once(signal, () => process.exit(SIGNAL_EXIT_BASE + constants.signals[signal]));
+}
 
 /** Runs a program to its end and gives what it printed. @throws Error at the deadline. */
 export async function run(
@@ -113,7 +117,7 @@ export function requirePrograms(packages: Readonly<Record<string, string>>): voi
 export function isInstalled(program: string): boolean {
   return (process.env['PATH'] ?? '').split(':').some((directory) => {
     try {
-      accessSync(join(directory, program), constants.X_OK);
+      accessSync(join(directory, program), access.X_OK);
       return true;
     } catch {
       return false;
@@ -161,7 +165,7 @@ async function exitCodeOf(
     });
     child.once('close', (code, signal) => {
       clearTimeout(deadline);
-      resolve(code ?? SIGNAL_EXIT_BASE + (signal === 'SIGKILL' ? SIGKILL : 0));
+      resolve(code ?? SIGNAL_EXIT_BASE + (signal === null ? 0 : constants.signals[signal]));
     });
   });
 }
