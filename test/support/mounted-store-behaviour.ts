@@ -4,7 +4,13 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Test } from 'tap';
 import { Caller } from './commands-syscalls.ts';
-import type { MountedStore } from './mounted-store.ts';
+
+/** A mounted filesystem: MountedStore, MountedExt4. */
+export interface Place {
+  path(...names: string[]): string;
+  /** Takes the mount away from a call that hangs in it. */
+  abort(): void;
+}
 
 /** What one behaviour is tested with. */
 export interface Bench {
@@ -24,16 +30,16 @@ let directories = 0;
 /** Runs one test with a fresh directory and ends its processes, so that a later umount succeeds. */
 export async function behaves(
   t: Test,
-  store: MountedStore,
+  place: Place,
   name: string,
   body: (bench: Bench) => Promise<void>,
 ): Promise<void> {
   await t.test(name, { timeout: BEHAVIOUR_TIMEOUT_MS }, async (t) => {
-    const directory = store.path(`behaviour-${directories++}`);
+    const directory = place.path(`behaviour-${directories++}`);
     mkdirSync(directory);
     const callers: Caller[] = [];
     const startCaller = (): Caller => {
-      const caller = Caller.start(() => store.abort());
+      const caller = Caller.start(() => place.abort());
       callers.push(caller);
       return caller;
     };
