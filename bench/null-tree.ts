@@ -17,7 +17,9 @@ import {
   type Ino,
   type OpenArguments,
   type Opened,
+  type OpenedFile,
   type Payload,
+  type Semantics,
   type WriteArguments,
 } from '../lib/filesystem/contract.ts';
 import { FILE_TYPE_MASK, OpenFlag } from '../lib/protocol/flags.ts';
@@ -44,6 +46,11 @@ const XATTR_REPLACE = 2;
 
 export class NullFileSystem implements FileSystem {
   readonly gate: Gate = { isOpen: true, whenOpen: (callback) => callback() };
+  readonly semantics: Semantics = {
+    acls: false,
+    accessTimes: 'never',
+    directoryAccessTimes: false,
+  };
   readonly #nodes = new Map<Ino, Node>();
   readonly #handles = new Map<FileHandle, Node>();
   #inoLast = 0;
@@ -154,10 +161,10 @@ export class NullFileSystem implements FileSystem {
     return node;
   }
 
-  open(ino: Ino, { flags }: OpenArguments): FileHandle {
+  open(ino: Ino, { flags }: OpenArguments): OpenedFile {
     const node = this.#node(ino);
     if (flags & OpenFlag.TRUNC) node.size = 0;
-    return this.#open(node);
+    return { fh: this.#open(node), caching: 'keep' };
   }
 
   create(
@@ -167,13 +174,13 @@ export class NullFileSystem implements FileSystem {
     caller: Caller,
   ): Opened {
     const attributes = this.#add(parent, name, S_IFREG | create.mode, caller);
-    return { attributes, fh: this.#open(attributes) };
+    return { attributes, fh: this.#open(attributes), caching: 'keep' };
   }
 
   makeTemporary(_: Ino, create: CreateArguments & OpenArguments, caller: Caller): Opened {
     const attributes = this.#makeNode(S_IFREG | create.mode, caller);
     attributes.nlink = 0;
-    return { attributes, fh: this.#open(attributes) };
+    return { attributes, fh: this.#open(attributes), caching: 'keep' };
   }
 
   read(fh: FileHandle, offset: number, into: Buffer): number {
@@ -253,7 +260,7 @@ export class NullFileSystem implements FileSystem {
     return Buffer.from(names.map((name) => `${name}\0`).join(''), 'latin1');
   }
 
-  setXattr(ino: Ino, name: Buffer, value: Buffer, flags: number): void {
+  setXattr(ino: Ino, name: Buffer, value: Buffer, { flags }: { readonly flags: number }): void {
     const { xattrs } = this.#node(ino);
     const isThere = xattrs.has(key(name));
     if (flags & XATTR_CREATE && isThere) fail(Errno.EEXIST);

@@ -8,7 +8,7 @@
 import { removeLastClose, writeLastClose } from '../control/last-close.ts';
 import { ControlServer } from '../control/server.ts';
 import { describeError, ExitCode, type ExitCodeNumber } from '../errors.ts';
-import { parseMountOptions } from '../kernel/mount-options.ts';
+import { parseMountOptions, semanticsOf } from '../kernel/mount-options.ts';
 import { serveMount, type ServedMount } from '../kernel/mount-session.ts';
 import { createLog, type Logger } from '../log.ts';
 import { native } from '../native.ts';
@@ -53,6 +53,7 @@ export async function serve(
     pool,
     log,
     background: true,
+    semantics: semanticsOf(parseMountOptions([options.options])),
     mountpoint: options.mountpoint,
   });
   removeLastClose(store.path);

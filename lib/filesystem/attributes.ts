@@ -3,6 +3,7 @@
 import { Errno } from '../errno.ts';
 import { posixError } from '../errors.ts';
 import { FileType, type Inode } from '../metastore/inodes.ts';
+import { followMode } from './acls.ts';
 import { now } from './clock.ts';
 import type { AttributeChanges, Timestamp } from './contract.ts';
 import { dropPrivileges, touchContent, touchStatus, type Core } from './core.ts';
@@ -26,6 +27,7 @@ export function setAttributes(core: Core, inode: Inode, changes: AttributeChange
   }
   if (changes.mode !== undefined) {
     inode.mode = (inode.mode & FileType.MASK) | (changes.mode & PERMISSION_BITS);
+    followMode(core, inode);
   }
   if (size === undefined) touchStatus(core, inode);
   setTimes(inode, changes);

@@ -15,6 +15,12 @@ import type { Slab } from '../slab-pool.ts';
 export type Ino = number & { readonly brand: 'Ino' };
 export const ROOT_INO = 1 as Ino;
 
+/**
+ * What holes and allocation are counted in, as ext4 does: programs take a file for sparse when its
+ * blocks do not cover its size.
+ */
+export const BLOCK_BYTES = 4096;
+
 /** Number of an open file or directory, unique for the life of the mount. */
 export type FileHandle = number & { readonly brand: 'FileHandle' };
 
@@ -42,7 +48,7 @@ export interface Attributes {
   /** new_encode_dev form, as MKNOD carries it. */
   readonly rdev: number;
   readonly size: number;
-  /** Allocated space in units of 512 bytes. */
+  /** Allocated space in units of 512 bytes, whole blocks of BLOCK_BYTES. */
   readonly blocks: number;
   readonly atimeSec: number;
   readonly atimeNsec: number;
@@ -70,8 +76,9 @@ export interface AttributeChanges {
 }
 
 export interface CreateArguments {
-  /** Type and permission bits; the kernel has already applied the umask (no DONT_MASK). */
+  /** Type and permission bits as the caller gave them. */
   readonly mode: number;
+  /** The caller's; counts where the directory has no default access control list. */
   readonly umask: number;
 }
 
@@ -81,8 +88,18 @@ export interface OpenArguments {
   readonly killSuidgid: boolean;
 }
 
-export interface Opened {
+export interface OpenedFile {
   readonly fh: FileHandle;
+  readonly caching: Caching;
+}
+
+/**
+ * What the kernel may answer reads of an open file from: `keep`, pages it has; `renew`, pages it
+ * reads from now on; `none`, it must ask each time.
+ */
+export type Caching = 'keep' | 'renew' | 'none';
+
+export interface Opened extends OpenedFile {
   readonly attributes: Attributes;
 }
 
@@ -129,6 +146,16 @@ export interface CopyArguments {
   readonly bytes: number;
 }
 
+/** What the mount was asked for that changes the meaning of calls; fixed for its life. */
+export interface Semantics {
+  /** POSIX access control lists: kept in step with modes, inherited. The kernel enforces them. */
+  readonly acls: boolean;
+  /** When reading sets the access time. `relative`: if it is not later than the last change, or a day old. */
+  readonly accessTimes: 'never' | 'relative' | 'always';
+  /** Whether reading a directory counts, too. */
+  readonly directoryAccessTimes: boolean;
+}
+
 /** Opens and closes around a commit; see the rules above. */
 export interface Gate {
   readonly isOpen: boolean;
@@ -138,8 +165,14 @@ export interface Gate {
 
 export interface FileSystem {
   readonly gate: Gate;
+  readonly semantics: Semantics;
 
-  /** undefined: no such name (cached by the kernel as a negative entry). @throws ENOENT ENOTDIR ENAMETOOLONG */
+  /**
+   * `.` is `parent` itself, of any type, and `..` the directory above it: how inodes are found that
+   * the kernel has forgotten (file handles, NFS). This and each method that makes or names an inode
+   * counts one lookup of it, as does an entry of readDirectory that was emitted with attributes.
+   * undefined: no such name (cached by the kernel as a negative entry). @throws ENOENT ENOTDIR ENAMETOOLONG
+   */
   lookup(parent: Ino, name: Buffer): Attributes | undefined;
   /** The kernel dropped `count` lookups of an inode. Never fails. */
   forget(ino: Ino, count: number): void;
@@ -173,7 +206,7 @@ export interface FileSystem {
   link(ino: Ino, parent: Ino, name: Buffer): Attributes;
 
   /** (mutates, because of O_TRUNC) */
-  open(ino: Ino, open: OpenArguments): FileHandle;
+  open(ino: Ino, open: OpenArguments): OpenedFile;
   /** (mutates) */
   create(
     parent: Ino,
@@ -218,10 +251,18 @@ export interface FileSystem {
 
   /** @throws ENODATA EOPNOTSUPP */
   getXattr(ino: Ino, name: Buffer): Buffer;
-  /** Names, each closed by a NUL, in one buffer. */
-  listXattr(ino: Ino): Buffer;
-  /** (mutates) flags: XATTR_CREATE 1, XATTR_REPLACE 2 */
-  setXattr(ino: Ino, name: Buffer, value: Buffer, flags: number): void;
+  /** Names, each closed by a NUL, in one buffer; trusted.* for root alone. */
+  listXattr(ino: Ino, caller: Caller): Buffer;
+  /**
+   * (mutates) flags: XATTR_CREATE 1, XATTR_REPLACE 2. `dropSetgid`: the value is an access control
+   * list and takes set-gid away.
+   */
+  setXattr(
+    ino: Ino,
+    name: Buffer,
+    value: Buffer,
+    set: { readonly flags: number; readonly dropSetgid: boolean },
+  ): void;
   /** (mutates) */
   removeXattr(ino: Ino, name: Buffer): void;
 

@@ -5,6 +5,7 @@ import { posixError } from '../errors.ts';
 import type { Extent } from '../metastore/extent-codec.ts';
 import { clip } from '../metastore/extents.ts';
 import type { Inode } from '../metastore/inodes.ts';
+import { noteAccess } from './access-times.ts';
 import { FILE_BYTES_MAX } from './attributes.ts';
 import type { CopyArguments } from './contract.ts';
 import { dropPrivileges, findInode, touchContent } from './core.ts';
@@ -74,6 +75,7 @@ function copyNow(
   });
   const targetContent = core.contents.open(target);
   const end = to.offset + bytes;
+  noteAccess(core, source);
   targetContent.replaceStored({ offset: to.offset, end }, extents);
   if (end > target.size) core.metastore.inodes.resize(target, end);
   // Setuid and setgid are the kernel's to clear here: it sends a SETATTR before the copy.

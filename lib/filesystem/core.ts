@@ -7,7 +7,7 @@ import { HAS_XATTRS, type Inode } from '../metastore/inodes.ts';
 import type { Metastore } from '../metastore/metastore.ts';
 import { now } from './clock.ts';
 import type { ContentTable } from './content-table.ts';
-import type { Attributes, Ino } from './contract.ts';
+import { BLOCK_BYTES, type Attributes, type Ino, type Semantics } from './contract.ts';
 import type { CommitGate } from './gate.ts';
 import type { OrphanReclaimer } from './orphans.ts';
 
@@ -29,6 +29,7 @@ export interface Core {
   readonly orphans: OrphanReclaimer;
   readonly changes: ChangeControl;
   readonly gate: CommitGate;
+  readonly semantics: Semantics;
   readonly log: Logger;
 }
 
@@ -99,7 +100,7 @@ export function attributesOf(core: Core, inode: Inode): Attributes {
     gid: inode.gid,
     rdev: inode.rdev,
     size: inode.size,
-    blocks: Math.ceil(allocated / 512),
+    blocks: Math.ceil(allocated / BLOCK_BYTES) * (BLOCK_BYTES / 512),
     atimeSec: inode.atimeSec,
     atimeNsec: inode.atimeNsec,
     mtimeSec: inode.mtimeSec,

@@ -1,8 +1,10 @@
-// Extended attributes: user, trusted and security names, stored as they come.
+// Extended attributes: user, trusted and security names, stored as they come, and access control lists.
 
 import { Errno } from '../errno.ts';
 import { posixError } from '../errors.ts';
 import { HAS_XATTRS, type Inode } from '../metastore/inodes.ts';
+import { isAclName, removeAcl, setAcl } from './acls.ts';
+import type { Caller } from './contract.ts';
 import { refreshXattrFlag, touchStatus, type Core } from './core.ts';
 
 const XATTR_CREATE = 1;
@@ -12,12 +14,12 @@ const NAME_BYTES_MAX = 255;
 const VALUE_BYTES_MAX = 64 * 1024;
 const LIST_BYTES_MAX = 64 * 1024;
 
-/** Who may use trusted.* and security.* is the kernel's to check; system.* are ACLs. */
+/** Who may use trusted.* and security.* is the kernel's to check. */
 const PREFIXES = ['user.', 'trusted.', 'security.'];
 
 /** @throws ENODATA EOPNOTSUPP */
 export function getXattr(core: Core, inode: Inode, name: Buffer): Buffer {
-  checkXattrName(name);
+  checkXattrName(core, name);
   // The kernel asks for security.* often; most files have nothing.
   if ((inode.flags & HAS_XATTRS) === 0) throw posixError(Errno.ENODATA);
   const value = core.metastore.xattrs.get(inode.ino, name);
@@ -25,11 +27,20 @@ export function getXattr(core: Core, inode: Inode, name: Buffer): Buffer {
   return value;
 }
 
-/** Names, each closed by a NUL. */
-export function listXattr(core: Core, inode: Inode): Buffer {
+/** Names, each closed by a NUL: those the caller may know of. */
+export function listXattr(core: Core, inode: Inode, caller: Caller): Buffer {
   if ((inode.flags & HAS_XATTRS) === 0) return Buffer.alloc(0);
   const end = Buffer.from([0]);
-  return Buffer.concat(core.metastore.xattrs.names(inode.ino).flatMap((name) => [name, end]));
+  const names = core.metastore.xattrs
+    .names(inode.ino)
+    .filter((name) => isShown(core, name, caller));
+  return Buffer.concat(names.flatMap((name) => [name, end]));
+}
+
+/** trusted.* shows to the one who may read it; the protocol tells no more of a caller than the uid. */
+function isShown(core: Core, name: Buffer, caller: Caller): boolean {
+  if (isAclName(name)) return core.semantics.acls;
+  return caller.uid === 0 || !name.toString('latin1').startsWith('trusted.');
 }
 
 /** @throws EEXIST ENODATA EOPNOTSUPP E2BIG ENOSPC */
@@ -38,18 +49,23 @@ export function setXattr(
   inode: Inode,
   name: Buffer,
   value: Buffer,
-  flags: number,
+  { flags, dropSetgid }: { readonly flags: number; readonly dropSetgid: boolean },
 ): void {
-  checkXattrName(name);
+  checkXattrName(core, name);
   if (value.length > VALUE_BYTES_MAX) throw posixError(Errno.E2BIG);
   core.changes.begin();
   core.changes.admit(value.length);
+  if (isAclName(name)) {
+    setAcl(core, inode, name, value, dropSetgid);
+    return;
+  }
   const { xattrs } = core.metastore;
   const present = xattrs.get(inode.ino, name);
   if ((flags & XATTR_CREATE) !== 0 && present !== undefined) throw posixError(Errno.EEXIST);
   if ((flags & XATTR_REPLACE) !== 0 && present === undefined) throw posixError(Errno.ENODATA);
-  const listBytes = listXattr(core, inode).length + name.length + 1;
-  if (present === undefined && listBytes > LIST_BYTES_MAX) throw posixError(Errno.ENOSPC);
+  const listBytes = xattrs.names(inode.ino).reduce((sum, other) => sum + other.length + 1, 0);
+  const bytes = listBytes + name.length + 1;
+  if (present === undefined && bytes > LIST_BYTES_MAX) throw posixError(Errno.ENOSPC);
   xattrs.put(inode.ino, name, value);
   inode.flags |= HAS_XATTRS;
   touchStatus(core, inode);
@@ -57,16 +73,21 @@ export function setXattr(
 
 /** @throws ENODATA EOPNOTSUPP */
 export function removeXattr(core: Core, inode: Inode, name: Buffer): void {
-  checkXattrName(name);
+  checkXattrName(core, name);
   core.changes.begin();
+  if (isAclName(name)) {
+    removeAcl(core, inode, name);
+    return;
+  }
   if (!core.metastore.xattrs.delete(inode.ino, name)) throw posixError(Errno.ENODATA);
   refreshXattrFlag(core, inode);
   touchStatus(core, inode);
 }
 
 /** @throws EOPNOTSUPP ENAMETOOLONG */
-function checkXattrName(name: Buffer): void {
+function checkXattrName(core: Core, name: Buffer): void {
   if (name.length > NAME_BYTES_MAX) throw posixError(Errno.ENAMETOOLONG);
+  if (core.semantics.acls && isAclName(name)) return;
   const text = name.toString('latin1');
   if (!PREFIXES.some((prefix) => text.startsWith(prefix) && text.length > prefix.length)) {
     throw posixError(Errno.EOPNOTSUPP);

@@ -15,6 +15,7 @@ import { SEGMENT_BYTES, type Extent } from '../metastore/extent-codec.ts';
 import { clip, type ExtentTable } from '../metastore/extents.ts';
 import type { Inode } from '../metastore/inodes.ts';
 import { native } from '../native.ts';
+import { BLOCK_BYTES } from './contract.ts';
 import { DirtyRanges, type ByteRange, type DirtyRange } from './dirty-ranges.ts';
 
 /** Part of a file on its way through ingest. */
@@ -199,8 +200,27 @@ export class FileContent {
     this.stretches = this.stretches.filter((other) => other !== stretch);
   }
 
+  /** Where at or after `offset` a block has data: SEEK_DATA. undefined when none has. */
+  nextDataBlock(offset: number): number | undefined {
+    const found = this.#nextData(blockStart(offset));
+    return found === undefined ? undefined : Math.max(offset, blockStart(found));
+  }
+
+  /** Where at or after `offset` a block is all hole: SEEK_HOLE. At most the file's size. */
+  nextHoleBlock(offset: number): number {
+    // A file without holes is common, and large ones are asked this by every cp and tar.
+    if (this.isSettled && this.inode.mapped === this.inode.size) return this.inode.size;
+    let block = blockStart(offset);
+    while (block < this.inode.size) {
+      const data = this.#nextData(block);
+      if (data === undefined || data >= block + BLOCK_BYTES) break;
+      block = blockStart(this.#nextHole(data) + BLOCK_BYTES - 1);
+    }
+    return Math.min(Math.max(offset, block), this.inode.size);
+  }
+
   /** First byte at or after `offset` that is not in a hole; undefined when there is none. */
-  nextData(offset: number): number | undefined {
+  #nextData(offset: number): number | undefined {
     const candidates = [
       this.extents.next(this.inode, offset)?.offset,
       this.dirty.next(offset)?.offset,
@@ -211,9 +231,7 @@ export class FileContent {
   }
 
   /** First byte at or after `offset` that is in a hole, at most the file's size. */
-  nextHole(offset: number): number {
-    // A file without holes is common, and large ones are asked this by every cp and tar.
-    if (this.isSettled && this.inode.mapped === this.inode.size) return this.inode.size;
+  #nextHole(offset: number): number {
     let position = offset;
     for (;;) {
       const end = this.#dataEnd(position);
@@ -232,6 +250,11 @@ export class FileContent {
     const extent = this.extents.at(this.inode.ino, offset);
     return extent === undefined ? undefined : extent.offset + extent.bytes;
   }
+}
+
+/** Start of the block of 4 KiB that the byte lies in. */
+function blockStart(offset: number): number {
+  return offset - (offset % BLOCK_BYTES);
 }
 
 /** Copies what a layer holds of `gap`; returns what it does not hold. */

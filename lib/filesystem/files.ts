@@ -3,8 +3,9 @@
 import { Errno } from '../errno.ts';
 import { CorruptionError, DedupfsError, posixError } from '../errors.ts';
 import type { Inode } from '../metastore/inodes.ts';
+import { cachingOf, noteAccess } from './access-times.ts';
 import { FILE_BYTES_MAX, setSize } from './attributes.ts';
-import type { FileHandle, OpenArguments, Payload, WriteArguments } from './contract.ts';
+import type { FileHandle, OpenArguments, OpenedFile, Payload, WriteArguments } from './contract.ts';
 import type { ContentIngest } from './content-ingest.ts';
 import { dropPrivileges, touchContent, type Core } from './core.ts';
 import type { GatherBuffer } from './gather-buffer.ts';
@@ -13,6 +14,7 @@ import type { HandleTable, OpenFile } from './handles.ts';
 /** open(2) flags (asm-generic/fcntl.h). */
 const O_TRUNC = 0o1000;
 const O_APPEND = 0o2000;
+const O_NOATIME = 0o1000000;
 
 const SEEK_DATA = 3;
 const SEEK_HOLE = 4;
@@ -30,7 +32,7 @@ export interface FileParts {
 }
 
 /** @throws EISDIR ENXIO EROFS */
-export function openFile(parts: FileParts, inode: Inode, open: OpenArguments): FileHandle {
+export function openFile(parts: FileParts, inode: Inode, open: OpenArguments): OpenedFile {
   const { core, handles } = parts;
   if (inode.isDirectory) throw posixError(Errno.EISDIR);
   if (!inode.isRegular) throw posixError(Errno.ENXIO); // fifos and devices are the kernel's own
@@ -42,7 +44,9 @@ export function openFile(parts: FileParts, inode: Inode, open: OpenArguments): F
   const content = core.contents.open(inode);
   content.handles += 1;
   core.orphans.noteOpened(inode.ino);
-  return handles.addFile({ inode, content });
+  const isQuiet = (open.flags & O_NOATIME) !== 0;
+  const fh = handles.addFile({ inode, content, notesAccess: !isQuiet });
+  return { fh, caching: isQuiet ? 'keep' : cachingOf(core, inode) };
 }
 
 export function releaseFile(parts: FileParts, fh: FileHandle): void {
@@ -59,6 +63,7 @@ export function releaseFile(parts: FileParts, fh: FileHandle): void {
 export function readFile(core: Core, file: OpenFile, offset: number, into: Buffer): number {
   const { inode, content } = file;
   const bytes = Math.min(into.length, Math.max(0, inode.size - offset));
+  if (file.notesAccess && into.length > 0) noteAccess(core, inode);
   if (bytes === 0) return 0;
   if (content.isLost) throw posixError(Errno.EIO);
   try {
@@ -111,9 +116,9 @@ export function writeFile(
 export function seekFile(file: OpenFile, offset: number, whence: number): number {
   const { inode, content } = file;
   if (offset >= inode.size) throw posixError(Errno.ENXIO);
-  if (whence === SEEK_HOLE) return content.nextHole(offset);
+  if (whence === SEEK_HOLE) return content.nextHoleBlock(offset);
   if (whence !== SEEK_DATA) throw posixError(Errno.EINVAL);
-  const found = content.nextData(offset);
+  const found = content.nextDataBlock(offset);
   if (found === undefined || found >= inode.size) throw posixError(Errno.ENXIO);
   return found;
 }

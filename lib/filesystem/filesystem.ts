@@ -1,7 +1,8 @@
 // The filesystem on a store: POSIX meaning for each kind of request, one line each; the work is in
 // the files beside it. See contract.ts for what every method promises.
 
-import { FileType } from '../metastore/inodes.ts';
+import { FileType, type Inode } from '../metastore/inodes.ts';
+import { noteAccess } from './access-times.ts';
 import { setAttributes } from './attributes.ts';
 import type {
   AttributeChanges,
@@ -16,7 +17,9 @@ import type {
   Ino,
   OpenArguments,
   Opened,
+  OpenedFile,
   Payload,
+  Semantics,
   WriteArguments,
 } from './contract.ts';
 import type { ContentIngest } from './content-ingest.ts';
@@ -37,6 +40,7 @@ import {
 import type { GatherBuffer } from './gather-buffer.ts';
 import type { CommitGate } from './gate.ts';
 import { HandleTable } from './handles.ts';
+import { LookupCounts } from './lookup-counts.ts';
 import * as namespace from './namespace.ts';
 
 export interface DedupFileSystemOptions {
@@ -46,16 +50,22 @@ export interface DedupFileSystemOptions {
   statistics(): FileSystemStatistics;
 }
 
+/** open(2) (asm-generic/fcntl.h). */
+const O_TRUNC = 0o1000;
+
 export class DedupFileSystem implements FileSystem {
   readonly gate: CommitGate;
+  readonly semantics: Semantics;
   readonly #core: Core;
   readonly #parts: FileParts;
   readonly #handles = new HandleTable();
+  readonly #lookups = new LookupCounts();
   readonly #statistics: () => FileSystemStatistics;
 
   constructor(options: DedupFileSystemOptions) {
     this.#core = options.core;
     this.gate = options.core.gate;
+    this.semantics = options.core.semantics;
     this.#parts = {
       core: options.core,
       handles: this.#handles,
@@ -67,11 +77,17 @@ export class DedupFileSystem implements FileSystem {
 
   lookup(parent: Ino, name: Buffer): Attributes | undefined {
     const inode = namespace.lookup(this.#core, parent, name);
-    return inode === undefined ? undefined : attributesOf(this.#core, inode);
+    return inode === undefined ? undefined : this.#entry(inode);
   }
 
-  forget(ino: Ino): void {
-    this.#core.orphans.noteForgotten(ino);
+  /** What the kernel gets to know an inode by. */
+  #entry(inode: Inode): Attributes {
+    this.#lookups.note(inode.ino);
+    return attributesOf(this.#core, inode);
+  }
+
+  forget(ino: Ino, count: number): void {
+    if (this.#lookups.forget(ino, count)) this.#core.orphans.noteForgotten(ino);
   }
 
   getAttributes(ino: Ino): Attributes {
@@ -86,12 +102,13 @@ export class DedupFileSystem implements FileSystem {
 
   readLink(ino: Ino): Buffer {
     const inode = findInode(this.#core, ino);
-    return namespace.readLink(this.#core, inode);
+    const target = namespace.readLink(this.#core, inode);
+    noteAccess(this.#core, inode);
+    return target;
   }
 
   makeSymlink(parent: Ino, name: Buffer, target: Buffer, caller: Caller): Attributes {
-    const inode = namespace.makeSymlink(this.#core, { parent, name }, target, caller);
-    return attributesOf(this.#core, inode);
+    return this.#entry(namespace.makeSymlink(this.#core, { parent, name }, target, caller));
   }
 
   makeNode(
@@ -100,15 +117,14 @@ export class DedupFileSystem implements FileSystem {
     create: CreateArguments & { readonly rdev: number },
     caller: Caller,
   ): Attributes {
-    const inode = namespace.makeNode(this.#core, { parent, name }, create.mode, caller);
+    const inode = namespace.makeNode(this.#core, { parent, name }, create, caller);
     inode.rdev = create.rdev;
-    return attributesOf(this.#core, inode);
+    return this.#entry(inode);
   }
 
   makeDirectory(parent: Ino, name: Buffer, create: CreateArguments, caller: Caller): Attributes {
-    const mode = (create.mode & ~FileType.MASK) | FileType.DIRECTORY;
-    const inode = namespace.makeNode(this.#core, { parent, name }, mode, caller);
-    return attributesOf(this.#core, inode);
+    const made = withType(create, FileType.DIRECTORY);
+    return this.#entry(namespace.makeNode(this.#core, { parent, name }, made, caller));
   }
 
   unlink(parent: Ino, name: Buffer): void {
@@ -124,10 +140,10 @@ export class DedupFileSystem implements FileSystem {
   }
 
   link(ino: Ino, parent: Ino, name: Buffer): Attributes {
-    return attributesOf(this.#core, namespace.link(this.#core, ino, { parent, name }));
+    return this.#entry(namespace.link(this.#core, ino, { parent, name }));
   }
 
-  open(ino: Ino, open: OpenArguments): FileHandle {
+  open(ino: Ino, open: OpenArguments): OpenedFile {
     return openFile(this.#parts, findInode(this.#core, ino), open);
   }
 
@@ -137,21 +153,24 @@ export class DedupFileSystem implements FileSystem {
     create: CreateArguments & OpenArguments,
     caller: Caller,
   ): Opened {
-    const mode = (create.mode & ~FileType.MASK) | FileType.REGULAR;
-    const inode = namespace.makeNode(this.#core, { parent, name }, mode, caller);
-    const fh = openFile(this.#parts, inode, { flags: 0, killSuidgid: false });
-    return { fh, attributes: attributesOf(this.#core, inode) };
+    const made = withType(create, FileType.REGULAR);
+    return this.#opened(namespace.makeNode(this.#core, { parent, name }, made, caller), create);
   }
 
   makeTemporary(parent: Ino, create: CreateArguments & OpenArguments, caller: Caller): Opened {
-    const mode = (create.mode & ~FileType.MASK) | FileType.REGULAR;
     this.#core.changes.begin();
     this.#core.changes.admit(0);
     const directory = namespace.findLivingDirectory(this.#core, parent);
-    const inode = namespace.makeInode(this.#core, directory, mode, caller);
+    const made = withType(create, FileType.REGULAR);
+    const inode = namespace.makeInode(this.#core, directory, made, caller);
     this.#core.orphans.add(inode, 0);
-    const fh = openFile(this.#parts, inode, { flags: 0, killSuidgid: false });
-    return { fh, attributes: attributesOf(this.#core, inode) };
+    return this.#opened(inode, create);
+  }
+
+  /** A file just made: there is nothing to truncate, and nobody's privileges to drop. */
+  #opened(inode: Inode, { flags }: OpenArguments): Opened {
+    const opened = openFile(this.#parts, inode, { flags: flags & ~O_TRUNC, killSuidgid: false });
+    return { ...opened, attributes: this.#entry(inode) };
   }
 
   read(fh: FileHandle, offset: number, into: Buffer): number {
@@ -197,7 +216,13 @@ export class DedupFileSystem implements FileSystem {
     withAttributes: boolean,
     emit: (entry: DirectoryEntry) => boolean,
   ): void {
-    readDirectory(this.#core, this.#handles.directory(fh), cookie, withAttributes, emit);
+    const directory = this.#handles.directory(fh);
+    if (cookie === 0) noteAccess(this.#core, directory);
+    readDirectory(this.#core, directory, cookie, withAttributes, (entry) => {
+      const isTaken = emit(entry);
+      if (isTaken && entry.attributes !== undefined) this.#lookups.note(entry.ino);
+      return isTaken;
+    });
   }
 
   releaseDirectory(fh: FileHandle): void {
@@ -208,12 +233,17 @@ export class DedupFileSystem implements FileSystem {
     return getXattr(this.#core, findInode(this.#core, ino), name);
   }
 
-  listXattr(ino: Ino): Buffer {
-    return listXattr(this.#core, findInode(this.#core, ino));
+  listXattr(ino: Ino, caller: Caller): Buffer {
+    return listXattr(this.#core, findInode(this.#core, ino), caller);
   }
 
-  setXattr(ino: Ino, name: Buffer, value: Buffer, flags: number): void {
-    setXattr(this.#core, findInode(this.#core, ino), name, value, flags);
+  setXattr(
+    ino: Ino,
+    name: Buffer,
+    value: Buffer,
+    set: { readonly flags: number; readonly dropSetgid: boolean },
+  ): void {
+    setXattr(this.#core, findInode(this.#core, ino), name, value, set);
   }
 
   removeXattr(ino: Ino, name: Buffer): void {
@@ -227,4 +257,8 @@ export class DedupFileSystem implements FileSystem {
   async syncAll(): Promise<void> {
     await this.#core.changes.commit();
   }
+}
+
+function withType(create: CreateArguments, type: number): CreateArguments {
+  return { mode: (create.mode & ~FileType.MASK) | type, umask: create.umask };
 }

@@ -9,6 +9,8 @@ import type { FileContent } from './file-content.ts';
 export interface OpenFile {
   readonly inode: Inode;
   readonly content: FileContent;
+  /** Whether reads through it set the access time. */
+  readonly notesAccess: boolean;
 }
 
 export class HandleTable {

@@ -5,7 +5,8 @@ import { Errno } from '../errno.ts';
 import { posixError } from '../errors.ts';
 import { FileType, type Inode } from '../metastore/inodes.ts';
 import type { Dentry } from '../metastore/dentries.ts';
-import type { Caller, Ino } from './contract.ts';
+import { inheritPermissions } from './acls.ts';
+import type { Caller, CreateArguments, Ino } from './contract.ts';
 import { findDirectory, findInode, touchContent, touchStatus, type Core } from './core.ts';
 
 export const NAME_BYTES_MAX = 255;
@@ -17,6 +18,8 @@ const SET_GROUP_ID = 0o2000;
 const RENAME_NOREPLACE = 1;
 const RENAME_EXCHANGE = 2;
 const RENAME_WHITEOUT = 4;
+const SELF = Buffer.from('.');
+const PARENT = Buffer.from('..');
 
 export interface Place {
   readonly parent: Ino;
@@ -26,19 +29,27 @@ export interface Place {
 /** @throws ENOENT ENOTDIR ENAMETOOLONG */
 export function lookup(core: Core, parent: Ino, name: Buffer): Inode | undefined {
   checkName(name);
+  if (name.equals(SELF)) return findLiving(core, parent);
   const directory = findDirectory(core, parent);
+  if (name.equals(PARENT)) return findLiving(core, directory.parent as Ino);
   const dentry = core.metastore.dentries.find(directory.ino, name);
   return dentry === undefined ? undefined : findInode(core, dentry.ino as Ino);
 }
 
-/** A new inode, owned as POSIX says, without a name. @param mode type and permission bits */
-export function makeInode(core: Core, directory: Inode, mode: number, caller: Caller): Inode {
+/** A new inode, owned as POSIX says, without a name. */
+export function makeInode(
+  core: Core,
+  directory: Inode,
+  create: CreateArguments,
+  caller: Caller,
+): Inode {
   // A set-gid directory hands its group down, and itself to directories.
   const inheritsGroup = (directory.mode & SET_GROUP_ID) !== 0;
-  const isDirectory = (mode & FileType.MASK) === FileType.DIRECTORY;
+  const isDirectory = (create.mode & FileType.MASK) === FileType.DIRECTORY;
   const inode = core.metastore.inodes.create(
-    inheritsGroup && isDirectory ? mode | SET_GROUP_ID : mode,
+    inheritsGroup && isDirectory ? create.mode | SET_GROUP_ID : create.mode,
   );
+  if (inode.type !== FileType.SYMLINK) inheritPermissions(core, directory, inode, create);
   inode.uid = caller.uid;
   inode.gid = inheritsGroup ? directory.gid : caller.gid;
   touchContent(core, inode);
@@ -48,13 +59,13 @@ export function makeInode(core: Core, directory: Inode, mode: number, caller: Ca
 }
 
 /** Makes an inode with a name. @throws EEXIST ENOENT ENOTDIR ENAMETOOLONG ENOSPC */
-export function makeNode(core: Core, place: Place, mode: number, caller: Caller): Inode {
+export function makeNode(core: Core, place: Place, create: CreateArguments, caller: Caller): Inode {
   checkName(place.name);
   core.changes.begin();
   core.changes.admit(0);
   const directory = findLivingDirectory(core, place.parent);
   checkFree(core, directory, place.name);
-  const inode = makeInode(core, directory, mode, caller);
+  const inode = makeInode(core, directory, create, caller);
   inode.nlink = 1;
   if (inode.isDirectory) {
     inode.nlink = 2;
@@ -69,7 +80,8 @@ export function makeNode(core: Core, place: Place, mode: number, caller: Caller)
 /** @throws EEXIST ENOENT ENOTDIR ENAMETOOLONG ENOSPC */
 export function makeSymlink(core: Core, place: Place, target: Buffer, caller: Caller): Inode {
   if (target.length > TARGET_BYTES_MAX) throw posixError(Errno.ENAMETOOLONG);
-  const inode = makeNode(core, place, FileType.SYMLINK | 0o777, caller);
+  const create = { mode: FileType.SYMLINK | 0o777, umask: 0 };
+  const inode = makeNode(core, place, create, caller);
   core.metastore.symlinks.insert(inode.ino, target);
   // The kernel caches the target by this size (CACHE_SYMLINKS).
   core.metastore.inodes.resize(inode, target.length);
@@ -140,6 +152,8 @@ export function rename(core: Core, from: Place, to: Place, flags: number, caller
   checkName(to.name);
   checkRenameFlags(flags);
   core.changes.begin();
+  // The only part that takes room, to be refused before anything has moved.
+  if ((flags & RENAME_WHITEOUT) !== 0) core.changes.admit(0);
   const directory = findDirectory(core, from.parent);
   const target = findLivingDirectory(core, to.parent);
   const source = { place: from, directory, inode: findEntry(core, directory, from.name).inode };
@@ -156,7 +170,8 @@ export function rename(core: Core, from: Place, to: Place, flags: number, caller
   }
   replace(core, source, { place: to, directory: target, inode: replaced });
   if ((flags & RENAME_WHITEOUT) !== 0) {
-    makeNode(core, from, FileType.CHARACTER_DEVICE, caller); // device 0:0
+    // Device 0:0. The name that moved away has left it room.
+    makeNode(core, from, { mode: FileType.CHARACTER_DEVICE, umask: 0 }, caller);
   }
 }
 
@@ -251,6 +266,12 @@ function checkNotBelow(core: Core, target: Inode, moved: Inode): void {
     directory = core.metastore.inodes.get(directory.parent);
   }
   if (directory === moved) throw posixError(Errno.EINVAL);
+}
+
+/** undefined: the last name is gone, and only those who have it open may use it. */
+function findLiving(core: Core, ino: Ino): Inode | undefined {
+  const inode = core.metastore.inodes.get(ino);
+  return inode === undefined || inode.nlink === 0 ? undefined : inode;
 }
 
 function findEntry(core: Core, directory: Inode, name: Buffer): { dentry: Dentry; inode: Inode } {

@@ -2,7 +2,7 @@
 
 import { Errno } from '../errno.ts';
 import { posixError } from '../errors.ts';
-import type { FileHandle, Ino, Opened } from '../filesystem/contract.ts';
+import type { Caching, FileHandle, Ino, Opened } from '../filesystem/contract.ts';
 import * as decode from '../protocol/decode-files.ts';
 import { OpenFlag, OpenReply } from '../protocol/flags.ts';
 import type { Exchange } from './exchange.ts';
@@ -18,8 +18,8 @@ const COPY_BYTES_MAX = 1024 * 1024 * 1024;
 
 export function open(exchange: Exchange, { fs }: HandlerContext): void {
   const request = decode.decodeOpen(exchange.request);
-  const fh = fs.open(exchange.ino, request);
-  if (!exchange.replyOpened(fh, openReplyFlags(request.flags))) fs.release(fh);
+  const { fh, caching } = fs.open(exchange.ino, request);
+  if (!exchange.replyOpened(fh, openReplyFlags(request.flags, caching))) fs.release(fh);
 }
 
 export function create(exchange: Exchange, context: HandlerContext): void {
@@ -118,20 +118,27 @@ export function interrupt(exchange: Exchange): void {
  * use it, and keep it across opens: direct writes drop exactly the pages they overlap. Handlers are
  * synchronous, so parallel direct writes cannot interleave.
  */
-function openReplyFlags(flags: number): number {
-  return (flags & OpenFlag.ACCMODE) === OpenFlag.RDONLY
-    ? OpenReply.KEEP_CACHE | OpenReply.NOFLUSH
-    : OpenReply.DIRECT_IO | OpenReply.PARALLEL_DIRECT_WRITES;
+function openReplyFlags(flags: number, caching: Caching): number {
+  if ((flags & OpenFlag.ACCMODE) !== OpenFlag.RDONLY) {
+    return OpenReply.DIRECT_IO | OpenReply.PARALLEL_DIRECT_WRITES;
+  }
+  return OpenReply.NOFLUSH | cachingFlags[caching];
 }
+
+const cachingFlags: Record<Caching, number> = {
+  keep: OpenReply.KEEP_CACHE,
+  renew: 0,
+  none: OpenReply.DIRECT_IO,
+};
 
 function replyCreated(
   exchange: Exchange,
   { fs }: HandlerContext,
-  { fh, attributes }: Opened,
+  { fh, attributes, caching }: Opened,
   flags: number,
 ): void {
   const { ino } = attributes;
-  if (exchange.replyCreated(attributes, fh, openReplyFlags(flags))) return;
+  if (exchange.replyCreated(attributes, fh, openReplyFlags(flags, caching))) return;
   fs.release(fh);
   fs.forget(ino, 1);
 }

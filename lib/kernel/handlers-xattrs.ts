@@ -15,13 +15,13 @@ export function getxattr(exchange: Exchange, { fs }: HandlerContext): void {
 }
 
 export function listxattr(exchange: Exchange, { fs }: HandlerContext): void {
-  replyFitting(exchange, fs.listXattr(exchange.ino), decodeXattrRoom(exchange.request));
+  replyFitting(exchange, fs.listXattr(exchange.ino, exchange), decodeXattrRoom(exchange.request));
 }
 
 export function setxattr(exchange: Exchange, { fs }: HandlerContext): void {
-  const { name, value, flags } = decodeSetxattr(exchange.request);
+  const { name, value, flags, dropSetgid } = decodeSetxattr(exchange.request);
   if (value.length > XATTR_BYTES_MAX) throw posixError(Errno.E2BIG);
-  fs.setXattr(exchange.ino, checkedName(name), value, flags);
+  fs.setXattr(exchange.ino, checkedName(name), value, { flags, dropSetgid });
   exchange.replyEmpty();
 }
 

@@ -1,6 +1,7 @@
 // The -o options of a mount: a table from names to what mount(2) or fusermount3 is told.
 
 import { ExitCode, UserError } from '../errors.ts';
+import type { Semantics } from '../filesystem/contract.ts';
 
 /** include/uapi/linux/mount.h */
 export const MountFlag = {
@@ -30,6 +31,18 @@ export interface MountOptions {
   readonly source: string | undefined;
   /** Whether the mountpoint may have contents, which the mount then hides. */
   readonly allowNonempty: boolean;
+  readonly acls: boolean;
+}
+
+/** What the options mean to the filesystem behind the mount. */
+export function semanticsOf({ flags, acls }: MountOptions): Semantics {
+  const isSilent = (flags & (MountFlag.NOATIME | MountFlag.RDONLY)) !== 0;
+  const isStrict = (flags & MountFlag.STRICTATIME) !== 0;
+  return {
+    acls,
+    accessTimes: isSilent ? 'never' : isStrict ? 'always' : 'relative',
+    directoryAccessTimes: (flags & MountFlag.NODIRATIME) === 0,
+  };
 }
 
 type Mutable = { -readonly [K in keyof MountOptions]: MountOptions[K] };
@@ -72,6 +85,12 @@ const plain: Record<string, Effect> = {
   nonempty: (options) => {
     options.allowNonempty = true;
   },
+  acl: (options) => {
+    options.acls = true;
+  },
+  noacl: (options) => {
+    options.acls = false;
+  },
   // Always on: nobody else checks permissions.
   default_permissions: nothing,
   // For mount(8) and fstab(5), which leave some of them in what they pass on.
@@ -108,6 +127,7 @@ export function parseMountOptions(list: readonly string[]): MountOptions {
     maxReadBytes: undefined,
     source: undefined,
     allowNonempty: false,
+    acls: true,
   };
   for (const option of list.flatMap((item) => item.split(','))) {
     if (option !== '') effectOf(option)(options, option.slice(option.indexOf('=') + 1));

@@ -10,8 +10,13 @@ import type { Logger } from '../log.ts';
 import { decodeOpen } from '../protocol/decode-files.ts';
 import { encodeOutHeader } from '../protocol/encode.ts';
 import { OpenFlag } from '../protocol/flags.ts';
-import { decodeInit, negotiateInit, type InitAnswer } from '../protocol/init.ts';
-import { Opcode, opcodeRecord } from '../protocol/opcodes.ts';
+import { decodeInit, hasFlag, InitFlag, negotiateInit, type InitAnswer } from '../protocol/init.ts';
+import {
+  Opcode,
+  opcodeRecord,
+  opcodeRecords,
+  opcodeRecordsBefore733,
+} from '../protocol/opcodes.ts';
 import { outHeader } from '../protocol/reply-structs.ts';
 import { peekUnique, Request, type MessageBytes } from '../protocol/request.ts';
 import { PAYLOAD_BYTES_MAX, type Slab } from '../slab-pool.ts';
@@ -48,6 +53,8 @@ export class Session {
   readonly #held: GateQueue<Exchange>;
   readonly #settleReady: SettleReady;
   #state: 'new' | 'serving' | 'ended' = 'new';
+  /** How this kernel shapes its requests. */
+  #records = opcodeRecords;
 
   constructor({ filesystem, sink, log }: SessionOptions) {
     this.#log = log;
@@ -81,7 +88,7 @@ export class Session {
    */
   handle(message: MessageBytes, start: number, length: number, slab: Slab): void {
     try {
-      const request = new Request(message, start, length);
+      const request = new Request(message, start, length, this.#records);
       this.#route(new Exchange(this.#port, request, slab));
     } catch (error) {
       this.#refuse(message, start, length, error);
@@ -138,7 +145,8 @@ export class Session {
       exchange.slab?.retain();
     } else {
       const { message, length } = exchange.request.copyMessage();
-      held = new Exchange(this.#port, new Request(message, 0, length), undefined);
+      const copy = new Request(message, 0, length, this.#records);
+      held = new Exchange(this.#port, copy, undefined);
     }
     this.#inFlight.add(held);
     this.#held.push(held);
@@ -159,7 +167,9 @@ export class Session {
       exchange.replyError(Errno.EIO);
       return;
     }
-    const outcome = negotiateInit(decodeInit(exchange.request), PAYLOAD_BYTES_MAX);
+    const { acls, accessTimes } = this.#context.fs.semantics;
+    const wishes = { acls, cachedSymlinks: accessTimes !== 'always' };
+    const outcome = negotiateInit(decodeInit(exchange.request), PAYLOAD_BYTES_MAX, wishes);
     if (outcome.kind === 'refuse') {
       exchange.replyError(Errno.EPROTO);
       this.#state = 'ended';
@@ -169,6 +179,8 @@ export class Session {
     const isTaken = exchange.replyInit(outcome.answer);
     if (outcome.kind === 'renegotiate' || !isTaken) return;
     this.#state = 'serving';
+    const { flags, flags2 } = outcome.answer;
+    if (!hasFlag(flags, flags2, InitFlag.SETXATTR_EXT)) this.#records = opcodeRecordsBefore733;
     this.#settleReady.resolve(outcome.answer);
   }
 

@@ -2,7 +2,7 @@
 // request whose frame has been checked by its opcode's record.
 
 import { Errno } from '../errno.ts';
-import { OPEN_KILL_SUIDGID, WriteFlag } from './flags.ts';
+import { OPEN_KILL_SUIDGID, SETXATTR_ACL_KILL_SGID, WriteFlag } from './flags.ts';
 import { ProtocolError } from './protocol-error.ts';
 import type { Request } from './request.ts';
 import * as structs from './request-structs.ts';
@@ -172,11 +172,15 @@ export interface SetxattrRequest {
   /** A window on the receive buffer. */
   readonly value: Buffer;
   readonly flags: number;
+  /** FUSE_SETXATTR_ACL_KILL_SGID: an access control list by somebody who is not in the file's group. */
+  readonly dropSetgid: boolean;
 }
 
+/** Both forms of the body: with `setxattr_flags` where SETXATTR_EXT was negotiated. */
 export function decodeSetxattr(request: Request): SetxattrRequest {
   const { view, body, namesEnd, end } = request;
-  const { at } = structs.setxattrInCompat;
+  const { at } = structs.setxattrIn;
+  const isExtended = request.record?.input === structs.setxattrIn;
   const size = getU32(view, body, at.size);
   if (size !== end - namesEnd) {
     throw new ProtocolError(`SETXATTR states a value of ${size} bytes and has ${end - namesEnd}`);
@@ -185,6 +189,8 @@ export function decodeSetxattr(request: Request): SetxattrRequest {
     name: request.firstName(),
     value: request.bytes.subarray(namesEnd, end),
     flags: getU32(view, body, at.flags),
+    dropSetgid:
+      isExtended && (getU32(view, body, at.setxattr_flags) & SETXATTR_ACL_KILL_SGID) !== 0,
   };
 }
 

@@ -34,6 +34,9 @@ export const SetattrValid = {
 /** fuse_open_in.open_flags and fuse_create_in.open_flags */
 export const OPEN_KILL_SUIDGID = 1 << 0;
 
+/** fuse_setxattr_in.setxattr_flags */
+export const SETXATTR_ACL_KILL_SGID = 1 << 0;
+
 /** fuse_write_in.write_flags */
 export const WriteFlag = { CACHE: 1 << 0, LOCKOWNER: 1 << 1, KILL_SUIDGID: 1 << 2 } as const;
 

@@ -15,9 +15,11 @@ export const InitFlag = {
   POSIX_LOCKS: 1,
   /** O_TRUNC arrives in OPEN instead of as a SETATTR before it. */
   ATOMIC_O_TRUNC: 3,
+  /** LOOKUP of `.` and `..` finds inodes by number, which are never used again: file handles work. */
   EXPORT_SUPPORT: 4,
   /** Kernels that still consult it send 4 KiB WRITEs without it. */
   BIG_WRITES: 5,
+  /** Modes arrive without the umask applied, which comes beside them. */
   DONT_MASK: 6,
   FLOCK_LOCKS: 10,
   AUTO_INVAL_DATA: 12,
@@ -29,6 +31,7 @@ export const InitFlag = {
   /** Lookups and READDIRs of one directory at once. */
   PARALLEL_DIROPS: 18,
   HANDLE_KILLPRIV: 19,
+  /** The kernel enforces access control lists; we keep them. */
   POSIX_ACL: 20,
   /** read(2) says ECONNABORTED after an abort, so that it can be told from an unmount. */
   ABORT_ERROR: 21,
@@ -36,6 +39,7 @@ export const InitFlag = {
   CACHE_SYMLINKS: 23,
   /** Spares small writers a GETXATTR(security.capability) before each write. */
   HANDLE_KILLPRIV_V2: 28,
+  /** SETXATTR says whether an access control list takes set-gid away. */
   SETXATTR_EXT: 29,
   /** `flags2` is valid. */
   INIT_EXT: 30,
@@ -54,7 +58,7 @@ export const InitFlag = {
 /**
  * Asked for when offered. Not asked for, on purpose: locks (one host: the kernel's own are right),
  * AUTO_INVAL_DATA (drops whole files from the cache), WRITEBACK_CACHE (hides ENOSPC from write(2)),
- * POSIX_ACL, SETXATTR_EXT, SECURITY_CTX, ALLOW_IDMAP (withholds uid and gid).
+ * SECURITY_CTX, ALLOW_IDMAP (withholds uid and gid).
  */
 const wantedFlags: readonly number[] = [
   InitFlag.ASYNC_READ,
@@ -66,11 +70,11 @@ const wantedFlags: readonly number[] = [
   InitFlag.PARALLEL_DIROPS,
   InitFlag.ABORT_ERROR,
   InitFlag.MAX_PAGES,
-  InitFlag.CACHE_SYMLINKS,
+  InitFlag.EXPORT_SUPPORT,
   InitFlag.HANDLE_KILLPRIV_V2,
+  InitFlag.SETXATTR_EXT,
   InitFlag.INIT_EXT,
   InitFlag.DIRECT_IO_ALLOW_MMAP,
-  InitFlag.NO_EXPORT_SUPPORT,
   InitFlag.HAS_RESEND,
 ];
 
@@ -136,8 +140,19 @@ export function decodeInit(request: Request): InitOffer {
   };
 }
 
+/** What the mount needs of the connection; see Semantics of the filesystem's contract. */
+export interface InitWishes {
+  readonly acls: boolean;
+  /** The kernel may answer readlink(2) by itself. */
+  readonly cachedSymlinks: boolean;
+}
+
 /** @param payloadBytesMax largest payload of one WRITE that the receive buffers take */
-export function negotiateInit(offer: InitOffer, payloadBytesMax: number): InitOutcome {
+export function negotiateInit(
+  offer: InitOffer,
+  payloadBytesMax: number,
+  wishes: InitWishes,
+): InitOutcome {
   if (offer.major > MAJOR) return { kind: 'renegotiate', answer: versionOnly() };
   if (offer.major < MAJOR || offer.minor < MINOR_MIN) {
     return {
@@ -147,12 +162,13 @@ export function negotiateInit(offer: InitOffer, payloadBytesMax: number): InitOu
         ' or later; upgrade to Linux 5.4 or later',
     };
   }
+  const wanted = [...wantedFlags, ...flagsFor(wishes, offer)];
   const answer: InitAnswer = {
     ...versionOnly(),
     minor: Math.min(offer.minor, MINOR_MAX),
     maxReadahead: READAHEAD_BYTES_MAX,
-    flags: (offer.flags & wantedMask(0)) >>> 0,
-    flags2: (offer.flags2 & wantedMask(32)) >>> 0,
+    flags: (offer.flags & maskOf(wanted, 0)) >>> 0,
+    flags2: (offer.flags2 & maskOf(wanted, 32)) >>> 0,
     maxBackground: BACKGROUND_MAX,
     congestionThreshold: CONGESTION_THRESHOLD,
     maxWrite: payloadBytesMax,
@@ -192,9 +208,18 @@ export function hasFlag(flags: number, flags2: number, flag: number): boolean {
   return ((word >>> (flag % 32)) & 1) === 1;
 }
 
-function wantedMask(from: 0 | 32): number {
+/** Access control lists need all three: without SETXATTR_EXT set-gid could not be taken away rightly. */
+function flagsFor({ acls, cachedSymlinks }: InitWishes, offer: InitOffer): number[] {
+  const canSetAcls = hasFlag(offer.flags, offer.flags2, InitFlag.SETXATTR_EXT);
+  return [
+    ...(acls && canSetAcls ? [InitFlag.POSIX_ACL, InitFlag.DONT_MASK] : []),
+    ...(cachedSymlinks ? [InitFlag.CACHE_SYMLINKS] : []),
+  ];
+}
+
+function maskOf(flags: readonly number[], from: 0 | 32): number {
   let mask = 0;
-  for (const flag of wantedFlags) {
+  for (const flag of flags) {
     if (flag >= from && flag < from + 32) mask |= 1 << (flag - from);
   }
   return mask;

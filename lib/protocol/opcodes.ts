@@ -56,7 +56,7 @@ const rows = {
   STATFS: [17, 'struct', {}],
   RELEASE: [18, 'empty', { input: structs.releaseIn }],
   FSYNC: [20, 'empty', { input: structs.fsyncIn }],
-  SETXATTR: [21, 'empty', { input: structs.setxattrInCompat, names: 1, data, mutates }],
+  SETXATTR: [21, 'empty', { input: structs.setxattrIn, names: 1, data, mutates }],
   GETXATTR: [22, 'bytes', { input: structs.getxattrIn, names: 1 }],
   LISTXATTR: [23, 'bytes', { input: structs.getxattrIn }],
   REMOVEXATTR: [24, 'empty', { names: 1, mutates }],
@@ -96,8 +96,16 @@ export const Opcode = Object.fromEntries(
   Object.entries(rows).map(([name, row]) => [name, row[0]]),
 ) as { readonly [N in OpcodeName]: (typeof rows)[N][0] };
 
-/** All records, by number; holes are opcodes dedupfs does not know. */
-export const opcodeRecords: readonly (OpcodeRecord | undefined)[] = buildRecords();
+/** By number; holes are opcodes dedupfs does not know. */
+export type OpcodeRecords = readonly (OpcodeRecord | undefined)[];
+
+/** All records, as a kernel sends them that knows SETXATTR_EXT (7.33). */
+export const opcodeRecords: OpcodeRecords = buildRecords();
+
+/** What older kernels send: their SETXATTR is shorter. */
+export const opcodeRecordsBefore733: OpcodeRecords = opcodeRecords.map((record) =>
+  record?.number === Opcode.SETXATTR ? { ...record, input: structs.setxattrInCompat } : record,
+);
 
 /** undefined: not an opcode of protocol 7.45 that can reach this server. */
 export function opcodeRecord(number: number): OpcodeRecord | undefined {

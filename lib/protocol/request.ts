@@ -3,7 +3,7 @@
 // receive buffer and is valid until that buffer is used again.
 
 import { ProtocolError } from './protocol-error.ts';
-import { opcodeRecord, type OpcodeRecord } from './opcodes.ts';
+import { opcodeRecords, type OpcodeRecord, type OpcodeRecords } from './opcodes.ts';
 import { inHeader } from './request-structs.ts';
 import { getU16, getU32, getU64 } from './struct.ts';
 
@@ -44,7 +44,12 @@ export class Request {
   readonly namesEnd: number;
 
   /** @throws ProtocolError the message is cut short or contradicts itself */
-  constructor(message: MessageBytes, start: number, length: number) {
+  constructor(
+    message: MessageBytes,
+    start: number,
+    length: number,
+    records: OpcodeRecords = opcodeRecords,
+  ) {
     const { bytes, view } = message;
     checkFrame(view, start, length);
     this.bytes = bytes;
@@ -56,7 +61,7 @@ export class Request {
     this.gid = getU32(view, start, inHeader.at.gid);
     this.pid = getU32(view, start, inHeader.at.pid);
     this.nodeid = getU64(view, start, inHeader.at.nodeid);
-    const record = opcodeRecord(this.opcode);
+    const record = records[this.opcode];
     this.record = record;
     this.start = start;
     this.body = start + inHeader.bytes;

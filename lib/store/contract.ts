@@ -1,6 +1,6 @@
 // What the layers above (control, cli, tests) may ask of an open store. Implemented by store.ts.
 
-import type { FileSystem } from '../filesystem/contract.ts';
+import type { FileSystem, Semantics } from '../filesystem/contract.ts';
 import type { Logger } from '../log.ts';
 import type { SlabPool } from '../slab-pool.ts';
 
@@ -16,6 +16,8 @@ export interface StoreOptions {
   readonly log: Logger;
   /** Absolute path of the mount point, when the store is served: told to who finds the store locked. */
   readonly mountpoint?: string | undefined;
+  /** What the mount was asked for. Default: access control lists, relative access times. */
+  readonly semantics?: Semantics | undefined;
   /** Run the background: commit timer, reclaiming, gc. A one-shot command leaves it off. */
   readonly background: boolean;
 }

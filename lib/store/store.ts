@@ -11,6 +11,7 @@ import {
 } from '../dedup/codec.ts';
 import { Errno } from '../errno.ts';
 import { DedupfsError, ExitCode, posixError, UserError } from '../errors.ts';
+import type { Semantics } from '../filesystem/contract.ts';
 import type { ChangeControl } from '../filesystem/core.ts';
 import { DedupFileSystem } from '../filesystem/filesystem.ts';
 import { CommitGate } from '../filesystem/gate.ts';
@@ -38,6 +39,11 @@ import { collectStatistics, hostStatistics } from './statistics.ts';
 
 export { readOwner } from './lock.ts';
 
+const DEFAULT_SEMANTICS: Semantics = {
+  acls: true,
+  accessTimes: 'relative',
+  directoryAccessTimes: true,
+};
 /** How often the daemon looks whether gc is worth a run. */
 const GC_INTERVAL_MS = 2000;
 /** After a run that gave nothing back (damage, no room) or failed. */
@@ -159,21 +165,32 @@ class OpenStore implements Store {
       noteChange: () => this.#committer.noteChange(),
       commit: async () => this.commit(),
     });
-    const changes: ChangeControl = {
-      begin: () => this.#committer.noteChange(),
-      isReadOnly: () => this.#committer.readOnlyReason !== undefined,
-      admit: (bytes) => {
-        if (packWriter.isStuck) throw posixError(Errno.ENOSPC);
-        space.admit(bytes);
-      },
-      commit: async () => this.commit(),
-    };
     this.filesystem = new DedupFileSystem({
-      core: { metastore, contents, orphans: this.#orphans, gate: this.#gate, log, changes },
+      core: {
+        metastore,
+        contents,
+        orphans: this.#orphans,
+        gate: this.#gate,
+        semantics: options.semantics ?? DEFAULT_SEMANTICS,
+        log,
+        changes: this.#changeControl(space),
+      },
       ingest: contentIngest,
       gather,
       statistics: () => hostStatistics(this.path, metastore.counters, space),
     });
+  }
+
+  #changeControl(space: HostSpace): ChangeControl {
+    return {
+      begin: () => this.#committer.noteChange(),
+      isReadOnly: () => this.#committer.readOnlyReason !== undefined,
+      admit: (bytes) => {
+        if (this.#dataPath.packWriter.isStuck) throw posixError(Errno.ENOSPC);
+        space.admit(bytes);
+      },
+      commit: async () => this.commit(),
+    };
   }
 
   async #start(): Promise<void> {

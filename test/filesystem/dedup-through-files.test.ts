@@ -112,7 +112,7 @@ const endings: readonly Ending[] = [
       const replaced = driver.stat('a').ino;
       await driver.put('new', Buffer.alloc(0));
       await driver.rename('new', 'a');
-      driver.fs.forget(replaced, 1);
+      driver.forget(replaced);
     },
   },
   {

@@ -185,10 +185,38 @@ t.test('a file without a name gets one by link, and is no orphan any more', asyn
   t.equal(driver.fs.getAttributes(ino).nlink, 0);
   await driver.change((fs) => fs.link(ino, ROOT_INO, Buffer.from('named')));
   driver.release(fh);
-  driver.fs.forget(ino, 1);
+  driver.forget(ino);
   await turns();
   t.equal(driver.stat('named').nlink, 1);
   t.equal((await driver.get('named')).toString(), 'content');
+  await assertStoreClean(t, store);
+});
+
+t.test('a removed file stays until the kernel has given back every lookup of it', async (t) => {
+  const { store, driver } = await openFresh(t);
+  const ino = await driver.put('file', Buffer.from('content'));
+  t.equal(driver.stat('file').ino, ino, 'the second lookup');
+  await driver.change((fs) => fs.unlink(ROOT_INO, Buffer.from('file')));
+  driver.fs.forget(ino, 1);
+  await turns();
+  t.equal(driver.fs.getAttributes(ino).nlink, 0, 'somebody may still come with its number');
+  t.equal(driver.find('.', ino), undefined, 'but nobody gets to know it anew');
+  driver.fs.forget(ino, 1);
+  await turns();
+  t.throws(() => driver.fs.getAttributes(ino), { code: 'ENOENT' });
+  await assertStoreClean(t, store);
+});
+
+t.test('dots find an inode and its directory by number', async (t) => {
+  const { store, driver } = await openFresh(t);
+  const folder = await driver.makeDirectory('folder');
+  const inner = await driver.makeDirectory('inner', folder);
+  const file = await driver.put('file', Buffer.from('content'), inner);
+  t.equal(driver.stat('.', file).ino, file, 'a file, too');
+  t.equal(driver.stat('..', inner).ino, folder);
+  t.equal(driver.stat('..', ROOT_INO).ino, ROOT_INO);
+  t.throws(() => driver.find('..', file), { code: 'ENOTDIR' });
+  t.throws(() => driver.find('..', 4711 as typeof file), { code: 'ENOENT' });
   await assertStoreClean(t, store);
 });
 
@@ -200,7 +228,7 @@ t.test('a removed directory that is still open takes no names', async (t) => {
   t.match(await failureIn(driver.create('file', ino)), { code: 'ENOENT' });
   t.strictSame(driver.list(ino), []);
   driver.fs.releaseDirectory(fh);
-  driver.fs.forget(ino, 1);
+  driver.forget(ino);
   await turns();
   t.equal(store.statistics().directories, 1, 'the root');
   await assertStoreClean(t, store);

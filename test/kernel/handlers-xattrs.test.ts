@@ -12,7 +12,7 @@ function served() {
   t.teardown(() => kernel.session.end());
   kernel.init();
   const set = (name: string, value: Buffer, flags = 0): Reply => {
-    const input = build(requests.setxattrInCompat, { size: value.length, flags });
+    const input = build(requests.setxattrIn, { size: value.length, flags });
     return kernel.callSync('SETXATTR', { body: [input, nul(name), value] });
   };
   const get = (name: string, size: number): Reply =>

@@ -3,12 +3,14 @@
 import t from 'tap';
 import { Errno } from '../../lib/errno.ts';
 import * as decode from '../../lib/protocol/decode-files.ts';
+import { Opcode, opcodeRecords, opcodeRecordsBefore733 } from '../../lib/protocol/opcodes.ts';
 import { messageBytes, Request } from '../../lib/protocol/request.ts';
 import * as structs from '../../lib/protocol/request-structs.ts';
+import { build, requestMessage } from '../support/fake-kernel.ts';
 import { golden } from './golden.ts';
 
-function request(message: Buffer): Request {
-  return new Request(messageBytes(message), 0, message.length);
+function request(message: Buffer, records = opcodeRecords): Request {
+  return new Request(messageBytes(message), 0, message.length, records);
 }
 
 /** The request with the high half of a 64-bit field replaced. */
@@ -129,14 +131,19 @@ t.test('COPY_FILE_RANGE clamps its length and knows no flags', (t) => {
 });
 
 t.test('SETXATTR has a value of the stated length', (t) => {
-  t.same(decode.decodeSetxattr(request(golden.SETXATTR)), {
-    name: Buffer.from('user.a'),
-    value: Buffer.of(0, 1, 2),
-    flags: 1,
-  });
+  const expected = { name: Buffer.from('user.a'), value: Buffer.of(0, 1, 2), flags: 1 };
+  const short = request(golden.SETXATTR, opcodeRecordsBefore733);
+  t.same(decode.decodeSetxattr(short), { ...expected, dropSetgid: false });
+  for (const setxattrFlags of [0, 1]) {
+    const long = build(structs.setxattrIn, { size: 3, flags: 1, setxattr_flags: setxattrFlags });
+    const body = [long, Buffer.from('user.a\0'), expected.value];
+    const message = requestMessage(Opcode.SETXATTR, 2, { body });
+    const decoded = decode.decodeSetxattr(request(message));
+    t.same(decoded, { ...expected, dropSetgid: setxattrFlags === 1 });
+  }
   const cut = Buffer.from(golden.SETXATTR.subarray(0, -1));
   cut.writeUInt32LE(cut.length, 0);
-  t.throws(() => decode.decodeSetxattr(request(cut)), {
+  t.throws(() => decode.decodeSetxattr(request(cut, opcodeRecordsBefore733)), {
     code: 'DEDUPFS_PROTOCOL',
     errno: Errno.EIO,
   });

@@ -18,8 +18,10 @@ const offer: init.InitOffer = {
   flags2: 0x5fd,
 };
 
-function accepted(change: Partial<init.InitOffer>): init.InitAnswer {
-  const outcome = init.negotiateInit({ ...offer, ...change }, MIB);
+const everything: init.InitWishes = { acls: true, cachedSymlinks: true };
+
+function accepted(change: Partial<init.InitOffer>, wishes = everything): init.InitAnswer {
+  const outcome = init.negotiateInit({ ...offer, ...change }, MIB, wishes);
   if (outcome.kind !== 'accept') throw new Error(outcome.kind);
   return outcome.answer;
 }
@@ -40,17 +42,30 @@ t.test('the answer to Linux 6.18', (t) => {
 });
 
 t.test('flags: asked for when offered, never otherwise', (t) => {
-  const wanted = [0, 3, 5, 13, 14, 15, 18, 21, 22, 23, 28, 30, 36, 38, 39];
+  const wanted = [0, 3, 4, 5, 6, 13, 14, 15, 18, 20, 21, 22, 23, 28, 29, 30, 36, 39];
   const all = accepted({ flags: 0xffff_ffff, flags2: 0xffff_ffff });
   for (let flag = 0; flag < 64; flag += 1) {
     const isWanted = wanted.includes(flag);
     t.equal(init.hasFlag(all.flags, all.flags2, flag), isWanted, `flag ${flag}`);
   }
   t.match(accepted({ flags: 0, flags2: 0 }), { flags: 0, flags2: 0 });
-  const { POSIX_LOCKS, WRITEBACK_CACHE, POSIX_ACL, EXPORT_SUPPORT } = init.InitFlag;
-  for (const flag of [POSIX_LOCKS, WRITEBACK_CACHE, POSIX_ACL, EXPORT_SUPPORT]) {
+  const { POSIX_LOCKS, WRITEBACK_CACHE, NO_EXPORT_SUPPORT } = init.InitFlag;
+  for (const flag of [POSIX_LOCKS, WRITEBACK_CACHE, NO_EXPORT_SUPPORT]) {
     t.notOk(init.hasFlag(all.flags, all.flags2, flag));
   }
+  t.end();
+});
+
+t.test('flags that depend on the mount', (t) => {
+  const has = (answer: init.InitAnswer, flag: number): boolean =>
+    init.hasFlag(answer.flags, answer.flags2, flag);
+  const { POSIX_ACL, DONT_MASK, SETXATTR_EXT, CACHE_SYMLINKS } = init.InitFlag;
+  const plain = accepted({}, { acls: false, cachedSymlinks: false });
+  for (const flag of [POSIX_ACL, DONT_MASK, CACHE_SYMLINKS]) t.notOk(has(plain, flag));
+  t.ok(has(plain, SETXATTR_EXT));
+  // Before Linux 5.12 nobody says when a list takes set-gid away.
+  const old = accepted({ flags: offer.flags & ~(1 << SETXATTR_EXT) });
+  for (const flag of [POSIX_ACL, DONT_MASK]) t.notOk(has(old, flag));
   t.end();
 });
 
@@ -64,7 +79,7 @@ t.test('versions', (t) => {
     { major: 6, minor: 99, kind: 'refuse', want: undefined },
   ];
   for (const { major, minor, kind, want } of cases) {
-    const outcome = init.negotiateInit({ ...offer, major, minor }, MIB);
+    const outcome = init.negotiateInit({ ...offer, major, minor }, MIB, everything);
     t.equal(outcome.kind, kind, `${major}.${minor}`);
     t.equal(outcome.kind === 'refuse' ? undefined : outcome.answer.minor, want);
   }

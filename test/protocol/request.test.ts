@@ -3,7 +3,7 @@
 
 import t from 'tap';
 import { messageBytes, peekUnique, Request } from '../../lib/protocol/request.ts';
-import { Opcode, opcodeRecord } from '../../lib/protocol/opcodes.ts';
+import { Opcode, opcodeRecordsBefore733 } from '../../lib/protocol/opcodes.ts';
 import { golden, type GoldenName } from './golden.ts';
 import { nul, requestMessage } from '../support/fake-kernel.ts';
 
@@ -11,7 +11,8 @@ import { nul, requestMessage } from '../support/fake-kernel.ts';
 function decode(message: Uint8Array, start = 48): Request {
   const buffer = Buffer.alloc(start + message.length + 64, 0xaa);
   buffer.set(message, start);
-  return new Request(messageBytes(buffer), start, message.length);
+  // The golden SETXATTR is of a connection without SETXATTR_EXT.
+  return new Request(messageBytes(buffer), start, message.length, opcodeRecordsBefore733);
 }
 
 t.test('the header of each golden request', (t) => {
@@ -52,7 +53,7 @@ t.test('a message whose length differs from what it states is refused, at every 
 
 t.test('a message cut inside its struct or its names is refused, at every length', (t) => {
   for (const [name, message] of Object.entries(golden)) {
-    const record = opcodeRecord(Opcode[name as GoldenName]);
+    const record = opcodeRecordsBefore733[Opcode[name as GoldenName]];
     const structEnd = 40 + (record?.input?.bytes ?? 0);
     const checkedEnd = record?.data ? structEnd : message.length;
     for (let length = 40; length < checkedEnd; length += 1) {

@@ -87,7 +87,7 @@ export class FileSystemDriver {
 
   async open(name: string, flags = 0, parent: Ino = ROOT_INO): Promise<OpenedFile> {
     const { ino } = this.stat(name, parent);
-    const fh = await this.change((fs) => fs.open(ino, { flags, killSuidgid: false }));
+    const { fh } = await this.change((fs) => fs.open(ino, { flags, killSuidgid: false }));
     return { ino, fh };
   }
 
@@ -172,13 +172,18 @@ export class FileSystemDriver {
     }
   }
 
+  /** What the kernel does when it drops an inode: all lookups of it go back at once. */
+  forget(ino: Ino): void {
+    this.fs.forget(ino, Number.MAX_SAFE_INTEGER);
+  }
+
   /** Removes a name, and as the kernel does when nothing holds the inode, forgets it. */
   async remove(name: string, parent: Ino = ROOT_INO): Promise<void> {
     const { ino } = this.stat(name, parent);
     await this.change((fs) => {
       fs.unlink(parent, Buffer.from(name));
     });
-    this.fs.forget(ino, 1);
+    this.forget(ino);
   }
 
   async rename(from: string, to: string, flags = 0): Promise<void> {
