@@ -5,25 +5,37 @@ import { posixError } from '../errors.ts';
 import { FileType, type Inode } from '../metastore/inodes.ts';
 import { followMode } from './acls.ts';
 import { now } from './clock.ts';
-import type { AttributeChanges, Timestamp } from './contract.ts';
-import { dropPrivileges, touchContent, touchStatus, type Core } from './core.ts';
+import type { AttributeChanges, Caller, Timestamp } from './contract.ts';
+import {
+  clearSetIds,
+  dropCapability,
+  hasCapability,
+  touchContent,
+  touchStatus,
+  type Core,
+} from './core.ts';
 
 /** Largest file: sizes and offsets are exact as JavaScript numbers up to here. */
 export const FILE_BYTES_MAX = Number.MAX_SAFE_INTEGER;
 
 const PERMISSION_BITS = 0o7777;
+const SET_ID_BITS = 0o6000;
 
 /** @throws EISDIR EINVAL EFBIG EROFS */
-export function setAttributes(core: Core, inode: Inode, changes: AttributeChanges): void {
+export function setAttributes(
+  core: Core,
+  inode: Inode,
+  changes: AttributeChanges,
+  caller: Caller,
+): void {
   core.changes.begin();
   const { size, uid, gid } = changes;
+  if (changes.killSuidgid === true) clearSetIds(core, inode, caller);
   if (size !== undefined) setSize(core, inode, size);
   if (uid !== undefined || gid !== undefined) {
     inode.uid = uid ?? inode.uid;
     inode.gid = gid ?? inode.gid;
-    dropPrivileges(core, inode, changes.killSuidgid === true);
-  } else if (changes.killSuidgid === true) {
-    dropPrivileges(core, inode, true);
+    dropCapability(core, inode);
   }
   if (changes.mode !== undefined) {
     inode.mode = (inode.mode & FileType.MASK) | (changes.mode & PERMISSION_BITS);
@@ -31,6 +43,20 @@ export function setAttributes(core: Core, inode: Inode, changes: AttributeChange
   }
   if (size === undefined) touchStatus(core, inode);
   setTimes(inode, changes);
+}
+
+/**
+ * A SETATTR without content: the kernel sends it before a write, fallocate or copy when the file has
+ * setuid, setgid or capabilities and the caller may not keep all of them, and for a chown to nobody.
+ * fs/fuse/dir.c (fuse_setattr) leaves it at that, and FALLOCATE and COPY_FILE_RANGE say nothing of it.
+ * Root may keep setuid and setgid when it writes, and comes here then for capabilities.
+ */
+export function suspectPrivileges(core: Core, inode: Inode, caller: Caller): void {
+  const isAboutCapability = caller.uid === 0 && hasCapability(core, inode);
+  if (!inode.isRegular || (inode.mode & SET_ID_BITS) === 0 || isAboutCapability) return;
+  core.changes.begin();
+  clearSetIds(core, inode, caller);
+  touchStatus(core, inode);
 }
 
 function setTimes(inode: Inode, changes: AttributeChanges): void {
@@ -62,7 +88,7 @@ export function setSize(core: Core, inode: Inode, size: number): void {
   const content = core.contents.open(inode);
   if (size < inode.size) content.truncate(size);
   core.metastore.inodes.resize(inode, size);
-  dropPrivileges(core, inode, false);
+  dropCapability(core, inode);
   touchContent(core, inode);
   core.contents.release(content);
 }

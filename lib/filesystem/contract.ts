@@ -177,7 +177,10 @@ export interface FileSystem {
   /** The kernel dropped `count` lookups of an inode. Never fails. */
   forget(ino: Ino, count: number): void;
   getAttributes(ino: Ino): Attributes;
-  /** (mutates) */
+  /**
+   * (mutates) No changes at all: the kernel is about to let somebody change the content who is not
+   * entitled to keep setuid and setgid, as `killSuidgid` says of other requests.
+   */
   setAttributes(ino: Ino, changes: AttributeChanges, caller: Caller): Attributes;
   readLink(ino: Ino): Buffer;
   /** (mutates) */
@@ -221,7 +224,10 @@ export interface FileSystem {
    * `into` is owned by the caller and stays valid until the promise, if any, settles.
    */
   read(fh: FileHandle, offset: number, into: Buffer): number | Promise<number>;
-  /** (mutates) Takes all bytes or throws. Returns bytes written. @throws ENOSPC EFBIG EIO EROFS */
+  /**
+   * (mutates) Takes all bytes that the largest file has room for, or throws. Returns bytes written.
+   * @throws ENOSPC EFBIG EIO EROFS
+   */
   write(fh: FileHandle, payload: Payload, write: WriteArguments): number;
   /** close(2) of one descriptor: reports an earlier failure of this file; cheap. */
   flush(fh: FileHandle): void;

@@ -8,7 +8,7 @@ import type { Inode } from '../metastore/inodes.ts';
 import { noteAccess } from './access-times.ts';
 import { FILE_BYTES_MAX } from './attributes.ts';
 import type { CopyArguments } from './contract.ts';
-import { dropPrivileges, findInode, touchContent } from './core.ts';
+import { dropCapability, findInode, touchContent } from './core.ts';
 import type { FileContent } from './file-content.ts';
 import type { FileParts } from './files.ts';
 
@@ -78,8 +78,8 @@ function copyNow(
   noteAccess(core, source);
   targetContent.replaceStored({ offset: to.offset, end }, extents);
   if (end > target.size) core.metastore.inodes.resize(target, end);
-  // Setuid and setgid are the kernel's to clear here: it sends a SETATTR before the copy.
-  dropPrivileges(core, target, false);
+  // What the request does not say of setuid and setgid, a SETATTR before it did (attributes.ts).
+  dropCapability(core, target);
   touchContent(core, target);
   core.contents.release(targetContent);
   return bytes;

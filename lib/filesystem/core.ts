@@ -7,7 +7,7 @@ import { HAS_XATTRS, type Inode } from '../metastore/inodes.ts';
 import type { Metastore } from '../metastore/metastore.ts';
 import { now } from './clock.ts';
 import type { ContentTable } from './content-table.ts';
-import { BLOCK_BYTES, type Attributes, type Ino, type Semantics } from './contract.ts';
+import { BLOCK_BYTES, type Attributes, type Caller, type Ino, type Semantics } from './contract.ts';
 import type { CommitGate } from './gate.ts';
 import type { OrphanReclaimer } from './orphans.ts';
 
@@ -67,18 +67,30 @@ export function touchContent(core: Core, inode: Inode): void {
   inode.mtimeNsec = inode.ctimeNsec;
 }
 
+/** The content or owner of a file changed: its capabilities go. */
+export function dropCapability(core: Core, inode: Inode): void {
+  if (!hasCapability(core, inode)) return;
+  core.metastore.xattrs.delete(inode.ino, CAPABILITY);
+  refreshXattrFlag(core, inode);
+}
+
+export function hasCapability(core: Core, inode: Inode): boolean {
+  if ((inode.flags & HAS_XATTRS) === 0 || !inode.isRegular) return false;
+  return core.metastore.xattrs.get(inode.ino, CAPABILITY) !== undefined;
+}
+
 /**
- * The content or owner of a file changed: file capabilities go, and with `killSuidgid` setuid, and
- * setgid if the group may execute. The kernel's side of HANDLE_KILLPRIV_V2.
+ * The kernel said that setuid and setgid go (HANDLE_KILLPRIV_V2). Without group execution setgid goes
+ * only for a caller outside of the file's group (fs/attr.c, setattr_should_drop_sgid). Of the caller's
+ * groups the protocol tells the first: somebody who is in the file's group by another one loses a
+ * setgid that means nothing.
  */
-export function dropPrivileges(core: Core, inode: Inode, killSuidgid: boolean): void {
-  if (killSuidgid && !inode.isDirectory) {
-    inode.mode &= ~SET_USER_ID;
-    if ((inode.mode & GROUP_EXECUTE) !== 0) inode.mode &= ~SET_GROUP_ID;
-    core.metastore.inodes.touch(inode);
-  }
-  if ((inode.flags & HAS_XATTRS) === 0 || !inode.isRegular) return;
-  if (core.metastore.xattrs.delete(inode.ino, CAPABILITY)) refreshXattrFlag(core, inode);
+export function clearSetIds(core: Core, inode: Inode, caller: Caller | undefined): void {
+  if (inode.isDirectory) return;
+  const isOutside = caller !== undefined && caller.uid !== 0 && caller.gid !== inode.gid;
+  const clearsGroup = (inode.mode & GROUP_EXECUTE) !== 0 || isOutside;
+  inode.mode &= ~(clearsGroup ? SET_USER_ID | SET_GROUP_ID : SET_USER_ID);
+  core.metastore.inodes.touch(inode);
 }
 
 export function refreshXattrFlag(core: Core, inode: Inode): void {

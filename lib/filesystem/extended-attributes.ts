@@ -84,12 +84,12 @@ export function removeXattr(core: Core, inode: Inode, name: Buffer): void {
   touchStatus(core, inode);
 }
 
-/** @throws EOPNOTSUPP ENAMETOOLONG */
+/** @throws EOPNOTSUPP ENAMETOOLONG EINVAL */
 function checkXattrName(core: Core, name: Buffer): void {
   if (name.length > NAME_BYTES_MAX) throw posixError(Errno.ENAMETOOLONG);
   if (core.semantics.acls && isAclName(name)) return;
   const text = name.toString('latin1');
-  if (!PREFIXES.some((prefix) => text.startsWith(prefix) && text.length > prefix.length)) {
-    throw posixError(Errno.EOPNOTSUPP);
-  }
+  const prefix = PREFIXES.find((known) => text.startsWith(known));
+  if (prefix === undefined) throw posixError(Errno.EOPNOTSUPP);
+  if (prefix.length === text.length) throw posixError(Errno.EINVAL);
 }

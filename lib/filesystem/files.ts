@@ -7,7 +7,7 @@ import { cachingOf, noteAccess } from './access-times.ts';
 import { FILE_BYTES_MAX, setSize } from './attributes.ts';
 import type { FileHandle, OpenArguments, OpenedFile, Payload, WriteArguments } from './contract.ts';
 import type { ContentIngest } from './content-ingest.ts';
-import { dropPrivileges, touchContent, type Core } from './core.ts';
+import { clearSetIds, dropCapability, touchContent, type Core } from './core.ts';
 import type { GatherBuffer } from './gather-buffer.ts';
 import type { HandleTable, OpenFile } from './handles.ts';
 
@@ -40,7 +40,7 @@ export function openFile(parts: FileParts, inode: Inode, open: OpenArguments): O
     core.changes.begin();
     setSize(core, inode, 0);
   }
-  if (open.killSuidgid) dropPrivileges(core, inode, true);
+  if (open.killSuidgid) clearSetIds(core, inode, undefined);
   const content = core.contents.open(inode);
   content.handles += 1;
   core.orphans.noteOpened(inode.ino);
@@ -101,15 +101,18 @@ export function writeFile(
   core.changes.begin();
   // The kernel sends its idea of the end; ours cannot be behind another writer's.
   const offset = (write.flags & O_APPEND) !== 0 ? inode.size : write.offset;
-  const end = offset + payload.bytes;
-  if (end > FILE_BYTES_MAX) throw posixError(Errno.EFBIG);
-  core.changes.admit(payload.bytes);
-  content.dirty.put({ offset, bytes: payload.bytes, ...gather.keep(payload) });
+  // POSIX: as many bytes as there is room for.
+  const bytes = Math.min(payload.bytes, FILE_BYTES_MAX - offset);
+  if (bytes <= 0) throw posixError(Errno.EFBIG);
+  const end = offset + bytes;
+  core.changes.admit(bytes);
+  content.dirty.put({ offset, bytes, ...gather.keep({ ...payload, bytes }) });
   if (end > inode.size) core.metastore.inodes.resize(inode, end);
-  dropPrivileges(core, inode, write.killSuidgid);
+  if (write.killSuidgid) clearSetIds(core, inode, undefined);
+  dropCapability(core, inode);
   touchContent(core, inode);
   ingest.noteWrite(content, offset);
-  return payload.bytes;
+  return bytes;
 }
 
 /** @throws ENXIO EINVAL */
@@ -148,6 +151,6 @@ export function allocate(
   const extends_ = !keepsSize && end > inode.size;
   if (extends_) core.metastore.inodes.resize(inode, end);
   if (kind === 0 && !extends_) return;
-  dropPrivileges(core, inode, false);
+  dropCapability(core, inode);
   touchContent(core, inode);
 }

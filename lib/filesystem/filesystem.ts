@@ -3,7 +3,7 @@
 
 import { FileType, type Inode } from '../metastore/inodes.ts';
 import { noteAccess } from './access-times.ts';
-import { setAttributes } from './attributes.ts';
+import { setAttributes, suspectPrivileges } from './attributes.ts';
 import type {
   AttributeChanges,
   Attributes,
@@ -94,9 +94,10 @@ export class DedupFileSystem implements FileSystem {
     return attributesOf(this.#core, findInode(this.#core, ino));
   }
 
-  setAttributes(ino: Ino, changes: AttributeChanges): Attributes {
+  setAttributes(ino: Ino, changes: AttributeChanges, caller: Caller): Attributes {
     const inode = findInode(this.#core, ino);
-    if (Object.keys(changes).length > 0) setAttributes(this.#core, inode, changes);
+    if (Object.keys(changes).length > 0) setAttributes(this.#core, inode, changes, caller);
+    else suspectPrivileges(this.#core, inode, caller);
     return attributesOf(this.#core, inode);
   }
 

@@ -7,8 +7,12 @@ export interface Totals {
   files: number;
   directories: number;
   otherInodes: number;
-  /** Sum of the sizes of regular files. */
-  logicalBytes: number;
+  /**
+   * Sum of the sizes of regular files, in two parts: each size's whole LOGICAL_UNITs, and the bytes
+   * beyond them. A few sparse files of 2^53 bytes, and their sum is no exact number.
+   */
+  logicalUnits: number;
+  logicalRest: number;
   /** Sum of the lengths of all extents. */
   referencedBytes: number;
   chunks: number;
@@ -36,7 +40,8 @@ export const INITIAL_COUNTERS: Counters = {
   files: 0,
   directories: 0,
   otherInodes: 0,
-  logicalBytes: 0,
+  logicalUnits: 0,
+  logicalRest: 0,
   referencedBytes: 0,
   chunks: 0,
   uniqueBytes: 0,
@@ -49,6 +54,13 @@ export const INITIAL_COUNTERS: Counters = {
   nextPack: 1,
   nextArena: 1,
 };
+
+export const LOGICAL_UNIT = 2 ** 32;
+
+/** The sum of all sizes; rounded when it is beyond 2^53. */
+export function logicalBytes({ logicalUnits, logicalRest }: Totals): number {
+  return logicalUnits * LOGICAL_UNIT + logicalRest;
+}
 
 export const COUNTER_NAMES = Object.keys(INITIAL_COUNTERS) as (keyof Counters)[];
 

@@ -3,7 +3,7 @@
 
 import type Database from 'better-sqlite3';
 import { assert } from '../assert.ts';
-import type { Counters } from './counters.ts';
+import { LOGICAL_UNIT, type Counters } from './counters.ts';
 import type { StatementSource } from './database.ts';
 
 /** Inode number; the same number the filesystem layer brands as Ino. */
@@ -148,14 +148,17 @@ export class InodeTable {
 
   /** Changes the size, keeping the store's total of logical bytes. */
   resize(inode: Inode, size: number): void {
-    if (inode.isRegular) this.#counters.logicalBytes += size - inode.size;
+    if (inode.isRegular) {
+      this.#countBytes(inode.size, -1);
+      this.#countBytes(size, 1);
+    }
     inode.size = size;
     this.touch(inode);
   }
 
   delete(inode: Inode): void {
     assert(inode.pins === 0, 'an inode in use cannot be deleted');
-    if (inode.isRegular) this.#counters.logicalBytes -= inode.size;
+    if (inode.isRegular) this.#countBytes(inode.size, -1);
     this.#count(inode, -1);
     this.#cache.delete(inode.ino);
     this.#dirty.delete(inode);
@@ -194,6 +197,11 @@ export class InodeTable {
       this.#cache.delete(oldest.ino);
       return;
     }
+  }
+
+  #countBytes(size: number, by: 1 | -1): void {
+    this.#counters.logicalUnits += by * Math.floor(size / LOGICAL_UNIT);
+    this.#counters.logicalRest += by * (size % LOGICAL_UNIT);
   }
 
   #count(inode: Inode, by: 1 | -1): void {

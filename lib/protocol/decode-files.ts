@@ -71,7 +71,7 @@ export interface WriteRequest {
   readonly dataBytes: number;
 }
 
-/** @throws ProtocolError EFBIG when the write would end beyond 2^53 - 1 */
+/** @throws ProtocolError EFBIG when the write would begin beyond 2^53 - 1 */
 export function decodeWrite(request: Request): WriteRequest {
   const { view, body } = request;
   const { at, bytes } = structs.writeIn;
@@ -83,7 +83,6 @@ export function decodeWrite(request: Request): WriteRequest {
     );
   }
   const offset = getU64(view, body, at.offset, Errno.EFBIG);
-  checkRange('WRITE', offset, dataBytes);
   return {
     fh: getU64(view, body, at.fh),
     offset,

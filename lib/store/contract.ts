@@ -31,7 +31,7 @@ export interface StoreStatistics {
   readonly files: number;
   readonly directories: number;
   readonly otherInodes: number;
-  /** Sum of the sizes of regular files. */
+  /** Sum of the sizes of regular files; rounded when it is beyond 2^53. */
   readonly logicalBytes: number;
   /** Bytes that extents map: logical bytes less holes. */
   readonly referencedBytes: number;

@@ -2,7 +2,7 @@
 
 import { readFileSync } from 'node:fs';
 import type { FileSystemStatistics } from '../filesystem/contract.ts';
-import type { Counters } from '../metastore/counters.ts';
+import { logicalBytes, type Counters } from '../metastore/counters.ts';
 import type { Metastore } from '../metastore/metastore.ts';
 import type { StoreStatistics } from './contract.ts';
 import type { Format } from './format.ts';
@@ -36,7 +36,7 @@ export function collectStatistics(sources: StatisticsSources): StoreStatistics {
     files: counters.files,
     directories: counters.directories,
     otherInodes: counters.otherInodes,
-    logicalBytes: counters.logicalBytes,
+    logicalBytes: logicalBytes(counters),
     referencedBytes,
     uniqueBytes,
     storedBytes,

@@ -1,6 +1,6 @@
 // The totals that stats and statfs answer from are what the rows sum up to.
 
-import { loadCounters, type Totals } from '../../metastore/counters.ts';
+import { LOGICAL_UNIT, loadCounters, type Totals } from '../../metastore/counters.ts';
 import { FileType } from '../../metastore/inodes.ts';
 import { defineCheck, type CheckContext } from './check.ts';
 import { ranges } from './paging.ts';
@@ -14,7 +14,8 @@ const SOURCES = [
       directories: `count(*) FILTER (WHERE mode & ${FileType.MASK} = ${FileType.DIRECTORY})`,
       otherInodes: `count(*) FILTER (WHERE mode & ${FileType.MASK}
         NOT IN (${FileType.REGULAR}, ${FileType.DIRECTORY}))`,
-      logicalBytes: `sum(size) FILTER (WHERE mode & ${FileType.MASK} = ${FileType.REGULAR})`,
+      logicalUnits: `sum(size / ${LOGICAL_UNIT}) FILTER (WHERE mode & ${FileType.MASK} = ${FileType.REGULAR})`,
+      logicalRest: `sum(size % ${LOGICAL_UNIT}) FILTER (WHERE mode & ${FileType.MASK} = ${FileType.REGULAR})`,
       referencedBytes: 'sum(mapped)',
     },
   },
