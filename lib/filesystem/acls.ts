@@ -1,10 +1,9 @@
 // Where access control lists are kept: as the xattrs that carry them, in step with the mode. A file
 // whose access list says no more than its mode has none.
 
-import { Errno } from '../errno.ts';
-import { posixError } from '../errors.ts';
-import { HAS_XATTRS, type Inode } from '../metastore/inodes.ts';
 import {
+  ACCESS_ACL,
+  DEFAULT_ACL,
   formatAcl,
   isMinimal,
   modeOf,
@@ -12,12 +11,15 @@ import {
   restrictedTo,
   withMode,
   type AccessControlList,
-} from './access-control-list.ts';
+} from '../access-control-list.ts';
+import { Errno } from '../errno.ts';
+import { posixError } from '../errors.ts';
+import { HAS_XATTRS, type Inode } from '../metastore/inodes.ts';
 import type { CreateArguments } from './contract.ts';
 import { refreshXattrFlag, touchStatus, type Core } from './core.ts';
 
-const ACCESS = Buffer.from('system.posix_acl_access');
-const DEFAULT = Buffer.from('system.posix_acl_default');
+const ACCESS = Buffer.from(ACCESS_ACL);
+const DEFAULT = Buffer.from(DEFAULT_ACL);
 const SET_GROUP_ID = 0o2000;
 
 export function isAclName(name: Buffer): boolean {

@@ -31,6 +31,14 @@ const sequences = [
   message: new RegExp(`${name} is 2, expected more than \\d+, the id of the last ${what}`),
 }));
 
+/** user::rwx, user:1000:rwx, group::rwx, mask::rwx, other::rwx as the value of an xattr, in hex. */
+const MODE_0777_LIST =
+  '02000000' +
+  '01000700ffffffff' +
+  '02000700e8030000' +
+  '04000700ffffffff' +
+  '10000700ffffffff' +
+  '20000700ffffffff';
 const totals = [
   'files',
   'directories',
@@ -249,6 +257,27 @@ const cases: readonly Case[] = [
     why: 'the flag is set for nothing',
     sql: `UPDATE inode SET flags = 1 WHERE ino = ${FIFO}`,
     message: /inode 8 has no attributes, its flags say it has some/,
+  },
+  {
+    check: 'xattrs',
+    invariant: 'I7',
+    why: 'an access control list is cut short',
+    sql: `INSERT INTO xattr VALUES (${FILE}, CAST('system.posix_acl_access' AS BLOB), x'02000000')`,
+    message: /"system.posix_acl_access" of inode 5 is not a valid access control list/,
+  },
+  {
+    check: 'xattrs',
+    invariant: 'I7',
+    why: 'an access control list and the mode differ',
+    sql: `INSERT INTO xattr VALUES (${FILE}, CAST('system.posix_acl_access' AS BLOB), x'${MODE_0777_LIST}')`,
+    message: /"system.posix_acl_access" of inode 5 gives mode 100777, the inode has 100644/,
+  },
+  {
+    check: 'xattrs',
+    invariant: 'I7',
+    why: 'a file has a default list',
+    sql: `INSERT INTO xattr VALUES (${FILE}, CAST('system.posix_acl_default' AS BLOB), x'${MODE_0777_LIST}')`,
+    message: /"system.posix_acl_default" of inode 5 is not of a directory/,
   },
   {
     check: 'extent-maps',

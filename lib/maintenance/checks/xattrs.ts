@@ -1,10 +1,27 @@
-// Extended attributes belong to inodes that exist, and an inode's flag says whether it has any.
+// Extended attributes belong to inodes that exist, and an inode's flag says whether it has any. Access
+// control lists are well-formed and in step with the mode.
 
-import { HAS_XATTRS } from '../../metastore/inodes.ts';
+import {
+  ACCESS_ACL,
+  DEFAULT_ACL,
+  isMinimal,
+  modeOf,
+  parseAcl,
+  type AccessControlList,
+} from '../../access-control-list.ts';
+import { PosixError } from '../../errors.ts';
+import { FileType, HAS_XATTRS } from '../../metastore/inodes.ts';
 import { defineCheck, type CheckContext } from './check.ts';
 import { pages, ranges } from './paging.ts';
 
-type Row = [ino: number, name: Buffer, flags: number | null];
+type Row = [
+  ino: number,
+  name: Buffer,
+  flags: number | null,
+  mode: number | null,
+  /** The value, of access control lists alone. */
+  list: Buffer | null,
+];
 
 export const xattrs = defineCheck({
   name: 'xattrs',
@@ -12,15 +29,20 @@ export const xattrs = defineCheck({
   level: 'full',
   async *find(context) {
     const attributes = pages<Row>(context, {
-      sql: `SELECT x.ino, x.name, i.flags FROM xattr AS x LEFT JOIN inode AS i ON i.ino = x.ino
+      sql: `SELECT x.ino, x.name, i.flags, i.mode,
+              CASE WHEN CAST(x.name AS TEXT) IN ('${ACCESS_ACL}', '${DEFAULT_ACL}') THEN x.value END
+            FROM xattr AS x LEFT JOIN inode AS i ON i.ino = x.ino
             WHERE (x.ino, x.name) > (?, ?) ORDER BY x.ino, x.name LIMIT ?`,
       start: [Number.MIN_SAFE_INTEGER, Buffer.alloc(0)],
       keyOf: ([ino, name]) => [ino, name],
       total: context.metastore.counters.nextIno,
     });
     for await (const page of attributes) {
-      for (const [ino, name, flags] of page) {
-        const attribute = `attribute ${JSON.stringify(name.toString('latin1'))} of inode ${ino}`;
+      for (const [ino, name, flags, mode, list] of page) {
+        const text = name.toString('latin1');
+        const attribute = `attribute ${JSON.stringify(text)} of inode ${ino}`;
+        const fault = list === null ? undefined : faultOf(text, list, mode ?? 0);
+        if (fault !== undefined) yield `${attribute} ${fault}`;
         if (flags === null) yield `${attribute}, which does not exist`;
         else if ((flags & HAS_XATTRS) === 0) yield `${attribute}, whose flags say it has none`;
       }
@@ -28,6 +50,26 @@ export const xattrs = defineCheck({
     yield* findWithoutAny(context);
   },
 });
+
+function faultOf(name: string, list: Buffer, mode: number): string | undefined {
+  const acl = tryParse(list);
+  if (acl === undefined) return 'is not a valid access control list';
+  if (name === DEFAULT_ACL) {
+    return (mode & FileType.MASK) === FileType.DIRECTORY ? undefined : 'is not of a directory';
+  }
+  if (isMinimal(acl)) return 'says no more than the mode';
+  if (modeOf(acl, mode) === mode) return undefined;
+  return `gives mode ${modeOf(acl, mode).toString(8)}, the inode has ${mode.toString(8)}`;
+}
+
+function tryParse(list: Buffer): AccessControlList | undefined {
+  try {
+    return parseAcl(list);
+  } catch (error) {
+    if (error instanceof PosixError) return undefined;
+    throw error;
+  }
+}
 
 async function* findWithoutAny(context: CheckContext): AsyncGenerator<string> {
   const select = context.connection

@@ -5,8 +5,12 @@
 // (include/uapi/linux/posix_acl_xattr.h): version 2 in 4 bytes, then for each entry tag 2, permissions
 // 2 and id 4 bytes, little-endian, in the order of their tags and ids.
 
-import { Errno } from '../errno.ts';
-import { posixError } from '../errors.ts';
+import { Errno } from './errno.ts';
+import { posixError } from './errors.ts';
+
+/** The xattrs that carry the list of a file, and the one that a directory hands to what is made in it. */
+export const ACCESS_ACL = 'system.posix_acl_access';
+export const DEFAULT_ACL = 'system.posix_acl_default';
 
 /** Whom an entry is about (include/uapi/linux/posix_acl.h). */
 export const AclTag = {
