@@ -209,7 +209,7 @@ export interface FileSystem {
   link(ino: Ino, parent: Ino, name: Buffer): Attributes;
 
   /** (mutates, because of O_TRUNC) */
-  open(ino: Ino, open: OpenArguments): OpenedFile;
+  open(ino: Ino, open: OpenArguments, caller: Caller): OpenedFile;
   /** (mutates) */
   create(
     parent: Ino,
@@ -228,7 +228,7 @@ export interface FileSystem {
    * (mutates) Takes all bytes that the largest file has room for, or throws. Returns bytes written.
    * @throws ENOSPC EFBIG EIO EROFS
    */
-  write(fh: FileHandle, payload: Payload, write: WriteArguments): number;
+  write(fh: FileHandle, payload: Payload, write: WriteArguments, caller: Caller): number;
   /** close(2) of one descriptor: reports an earlier failure of this file; cheap. */
   flush(fh: FileHandle): void;
   /** Resolves when all that was acknowledged before the call is durable. */

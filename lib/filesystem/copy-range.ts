@@ -48,7 +48,7 @@ function isSettled(content: FileContent, copy: CopyArguments): boolean {
 
 function checkRange(source: Inode, target: Inode, copy: CopyArguments): void {
   if (!source.isRegular || !target.isRegular) throw posixError(Errno.EINVAL);
-  if (copy.to.offset + copy.bytes > FILE_BYTES_MAX) throw posixError(Errno.EFBIG);
+  if (copy.to.offset >= FILE_BYTES_MAX) throw posixError(Errno.EFBIG);
   const distance = Math.abs(copy.from.offset - copy.to.offset);
   if (source === target && distance < copy.bytes) throw posixError(Errno.EINVAL);
 }
@@ -63,7 +63,8 @@ function copyNow(
   const { core } = parts;
   const source = content.inode;
   const { from, to } = copy;
-  const bytes = Math.min(copy.bytes, COPY_BYTES_MAX, source.size - from.offset);
+  const room = FILE_BYTES_MAX - to.offset;
+  const bytes = Math.min(copy.bytes, COPY_BYTES_MAX, source.size - from.offset, room);
   if (bytes <= 0) return 0;
   core.changes.begin();
   core.changes.admit(0);

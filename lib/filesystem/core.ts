@@ -85,9 +85,9 @@ export function hasCapability(core: Core, inode: Inode): boolean {
  * groups the protocol tells the first: somebody who is in the file's group by another one loses a
  * setgid that means nothing.
  */
-export function clearSetIds(core: Core, inode: Inode, caller: Caller | undefined): void {
+export function clearSetIds(core: Core, inode: Inode, caller: Caller): void {
   if (inode.isDirectory) return;
-  const isOutside = caller !== undefined && caller.uid !== 0 && caller.gid !== inode.gid;
+  const isOutside = caller.uid !== 0 && caller.gid !== inode.gid;
   const clearsGroup = (inode.mode & GROUP_EXECUTE) !== 0 || isOutside;
   inode.mode &= ~(clearsGroup ? SET_USER_ID | SET_GROUP_ID : SET_USER_ID);
   core.metastore.inodes.touch(inode);

@@ -5,7 +5,14 @@ import { CorruptionError, DedupfsError, posixError } from '../errors.ts';
 import type { Inode } from '../metastore/inodes.ts';
 import { cachingOf, noteAccess } from './access-times.ts';
 import { FILE_BYTES_MAX, setSize } from './attributes.ts';
-import type { FileHandle, OpenArguments, OpenedFile, Payload, WriteArguments } from './contract.ts';
+import type {
+  Caller,
+  FileHandle,
+  OpenArguments,
+  OpenedFile,
+  Payload,
+  WriteArguments,
+} from './contract.ts';
 import type { ContentIngest } from './content-ingest.ts';
 import { clearSetIds, dropCapability, touchContent, type Core } from './core.ts';
 import type { GatherBuffer } from './gather-buffer.ts';
@@ -32,7 +39,12 @@ export interface FileParts {
 }
 
 /** @throws EISDIR ENXIO EROFS */
-export function openFile(parts: FileParts, inode: Inode, open: OpenArguments): OpenedFile {
+export function openFile(
+  parts: FileParts,
+  inode: Inode,
+  open: OpenArguments,
+  caller: Caller,
+): OpenedFile {
   const { core, handles } = parts;
   if (inode.isDirectory) throw posixError(Errno.EISDIR);
   if (!inode.isRegular) throw posixError(Errno.ENXIO); // fifos and devices are the kernel's own
@@ -40,7 +52,7 @@ export function openFile(parts: FileParts, inode: Inode, open: OpenArguments): O
     core.changes.begin();
     setSize(core, inode, 0);
   }
-  if (open.killSuidgid) clearSetIds(core, inode, undefined);
+  if (open.killSuidgid) clearSetIds(core, inode, caller);
   const content = core.contents.open(inode);
   content.handles += 1;
   core.orphans.noteOpened(inode.ino);
@@ -92,11 +104,12 @@ export function flushFile(core: Core, file: OpenFile): void {
 export function writeFile(
   parts: FileParts,
   file: OpenFile,
-  payload: Payload,
-  write: WriteArguments,
+  write: WriteArguments & { readonly payload: Payload },
+  caller: Caller,
 ): number {
   const { core, gather, ingest } = parts;
   const { inode, content } = file;
+  const { payload } = write;
   if (payload.bytes === 0) return 0;
   core.changes.begin();
   // The kernel sends its idea of the end; ours cannot be behind another writer's.
@@ -108,7 +121,7 @@ export function writeFile(
   core.changes.admit(bytes);
   content.dirty.put({ offset, bytes, ...gather.keep({ ...payload, bytes }) });
   if (end > inode.size) core.metastore.inodes.resize(inode, end);
-  if (write.killSuidgid) clearSetIds(core, inode, undefined);
+  if (write.killSuidgid) clearSetIds(core, inode, caller);
   dropCapability(core, inode);
   touchContent(core, inode);
   ingest.noteWrite(content, offset);

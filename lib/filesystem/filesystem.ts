@@ -144,8 +144,8 @@ export class DedupFileSystem implements FileSystem {
     return this.#entry(namespace.link(this.#core, ino, { parent, name }));
   }
 
-  open(ino: Ino, open: OpenArguments): OpenedFile {
-    return openFile(this.#parts, findInode(this.#core, ino), open);
+  open(ino: Ino, open: OpenArguments, caller: Caller): OpenedFile {
+    return openFile(this.#parts, findInode(this.#core, ino), open, caller);
   }
 
   create(
@@ -155,7 +155,8 @@ export class DedupFileSystem implements FileSystem {
     caller: Caller,
   ): Opened {
     const made = withType(create, FileType.REGULAR);
-    return this.#opened(namespace.makeNode(this.#core, { parent, name }, made, caller), create);
+    const inode = namespace.makeNode(this.#core, { parent, name }, made, caller);
+    return this.#opened(inode, create, caller);
   }
 
   makeTemporary(parent: Ino, create: CreateArguments & OpenArguments, caller: Caller): Opened {
@@ -165,12 +166,13 @@ export class DedupFileSystem implements FileSystem {
     const made = withType(create, FileType.REGULAR);
     const inode = namespace.makeInode(this.#core, directory, made, caller);
     this.#core.orphans.add(inode, 0);
-    return this.#opened(inode, create);
+    return this.#opened(inode, create, caller);
   }
 
   /** A file just made: there is nothing to truncate, and nobody's privileges to drop. */
-  #opened(inode: Inode, { flags }: OpenArguments): Opened {
-    const opened = openFile(this.#parts, inode, { flags: flags & ~O_TRUNC, killSuidgid: false });
+  #opened(inode: Inode, { flags }: OpenArguments, caller: Caller): Opened {
+    const open = { flags: flags & ~O_TRUNC, killSuidgid: false };
+    const opened = openFile(this.#parts, inode, open, caller);
     return { ...opened, attributes: this.#entry(inode) };
   }
 
@@ -178,8 +180,8 @@ export class DedupFileSystem implements FileSystem {
     return readFile(this.#core, this.#handles.file(fh), offset, into);
   }
 
-  write(fh: FileHandle, payload: Payload, write: WriteArguments): number {
-    return writeFile(this.#parts, this.#handles.file(fh), payload, write);
+  write(fh: FileHandle, payload: Payload, write: WriteArguments, caller: Caller): number {
+    return writeFile(this.#parts, this.#handles.file(fh), { ...write, payload }, caller);
   }
 
   flush(fh: FileHandle): void {

@@ -18,7 +18,7 @@ const COPY_BYTES_MAX = 1024 * 1024 * 1024;
 
 export function open(exchange: Exchange, { fs }: HandlerContext): void {
   const request = decode.decodeOpen(exchange.request);
-  const { fh, caching } = fs.open(exchange.ino, request);
+  const { fh, caching } = fs.open(exchange.ino, request, exchange);
   if (!exchange.replyOpened(fh, openReplyFlags(request.flags, caching))) fs.release(fh);
 }
 
@@ -50,7 +50,7 @@ export function write(exchange: Exchange, { fs }: HandlerContext): void {
   if (slab === undefined) throw new Error('a WRITE without its slab');
   const request = decode.decodeWrite(exchange.request);
   const payload = { slab, offset: request.dataOffset, bytes: request.dataBytes };
-  exchange.replyWritten(fs.write(request.fh as FileHandle, payload, request));
+  exchange.replyWritten(fs.write(request.fh as FileHandle, payload, request, exchange));
 }
 
 export function flush(exchange: Exchange, { fs }: HandlerContext): void {

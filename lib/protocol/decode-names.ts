@@ -6,7 +6,7 @@ import { SetattrValid } from './flags.ts';
 import { ProtocolError } from './protocol-error.ts';
 import type { Request } from './request.ts';
 import * as structs from './request-structs.ts';
-import { getI64, getU32, getU64, type Offset } from './struct.ts';
+import { getI64Clamped, getU32, getU64, type Offset } from './struct.ts';
 
 /** `sec` may be negative; `nsec` in [0, 1e9). */
 export interface WireTimestamp {
@@ -58,7 +58,7 @@ export function decodeSetattr(request: Request): WireAttributeChanges {
 
 function timestamp(request: Request, sec: Offset<'i64'>, nsec: Offset<'u32'>): WireTimestamp {
   const time = {
-    sec: getI64(request.view, request.body, sec),
+    sec: getI64Clamped(request.view, request.body, sec),
     nsec: getU32(request.view, request.body, nsec),
   };
   if (time.nsec >= 1e9) throw new ProtocolError(`${time.nsec} ns in a timestamp`, Errno.EINVAL);

@@ -4,7 +4,7 @@
 
 import { assert } from '../assert.ts';
 import type { ErrnoNumber } from '../errno.ts';
-import { readI64, readU64, readU64Clamped, write64 } from './u64.ts';
+import { readI64Clamped, readU64, readU64Clamped, write64 } from './u64.ts';
 
 export type Scalar = 'u16' | 'u32' | 'i32' | 'u64' | 'i64';
 /** Opaque bytes (spare fields, arrays) with the alignment of their C element type. */
@@ -94,8 +94,8 @@ export function getU64Clamped(view: DataView, base: number, field: Offset<'u64'>
 }
 
 /** @throws ProtocolError EINVAL when the value does not fit 53 bits and a sign */
-export function getI64(view: DataView, base: number, field: Offset<'i64'>): number {
-  return readI64(view, base + field);
+export function getI64Clamped(view: DataView, base: number, field: Offset<'i64'>): number {
+  return readI64Clamped(view, base + field);
 }
 
 export function setU16(view: DataView, base: number, field: Offset<'u16'>, value: number): void {

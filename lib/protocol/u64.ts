@@ -24,13 +24,10 @@ export function readU64Clamped(view: DataView, at: number): number {
   return high * TWO_POW_32 + view.getUint32(at, true);
 }
 
-/** Signed: the seconds of a timestamp, negative before 1970. @throws ProtocolError EINVAL */
-export function readI64(view: DataView, at: number): number {
+/** Signed: the seconds of a timestamp, negative before 1970. Beyond 2^53 the nearest exact number. */
+export function readI64Clamped(view: DataView, at: number): number {
   const value = view.getInt32(at + 4, true) * TWO_POW_32 + view.getUint32(at, true);
-  if (!Number.isSafeInteger(value)) {
-    throw new ProtocolError(`64-bit value at byte ${at} exceeds 53 bits`, Errno.EINVAL);
-  }
-  return value;
+  return Math.min(Math.max(value, Number.MIN_SAFE_INTEGER), Number.MAX_SAFE_INTEGER);
 }
 
 /** Stores a safe integer of either sign in two's complement. */

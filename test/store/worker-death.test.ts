@@ -34,7 +34,8 @@ t.test('after a worker died reads go on, and lost bytes are told', async (t) => 
   for (let slab = pool.acquire(); slab !== undefined; slab = pool.acquire()) {
     slab.bytes.set(randomBytesOf(offset, MIB), PAYLOAD_OFFSET);
     const write = { offset, flags: 0, killSuidgid: false };
-    store.filesystem.write(fh, { slab, offset: PAYLOAD_OFFSET, bytes: MIB }, write);
+    const payload = { slab, offset: PAYLOAD_OFFSET, bytes: MIB };
+    store.filesystem.write(fh, payload, write, { uid: 0, gid: 0, pid: 0 });
     slab.release();
     offset += MIB;
   }

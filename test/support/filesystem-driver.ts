@@ -87,7 +87,7 @@ export class FileSystemDriver {
 
   async open(name: string, flags = 0, parent: Ino = ROOT_INO): Promise<OpenedFile> {
     const { ino } = this.stat(name, parent);
-    const { fh } = await this.change((fs) => fs.open(ino, { flags, killSuidgid: false }));
+    const { fh } = await this.change((fs) => fs.open(ino, { flags, killSuidgid: false }, CALLER));
     return { ino, fh };
   }
 
@@ -106,7 +106,7 @@ export class FileSystemDriver {
       const payload = { slab, offset: PAYLOAD_OFFSET, bytes: part.length };
       const write = { offset: offset + done, flags, killSuidgid: false };
       try {
-        await this.change((fs) => fs.write(fh, payload, write));
+        await this.change((fs) => fs.write(fh, payload, write, CALLER));
       } finally {
         slab.release();
       }
