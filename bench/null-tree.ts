@@ -161,10 +161,8 @@ export class NullFileSystem implements FileSystem {
     return node;
   }
 
-  open(ino: Ino, { flags }: OpenArguments): OpenedFile {
-    const node = this.#node(ino);
-    if (flags & OpenFlag.TRUNC) node.size = 0;
-    return { fh: this.#open(node), caching: 'keep' };
+  open(ino: Ino): OpenedFile {
+    return { fh: this.#open(this.#node(ino)), caching: 'keep' };
   }
 
   create(

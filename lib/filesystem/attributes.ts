@@ -19,7 +19,6 @@ import {
 export const FILE_BYTES_MAX = Number.MAX_SAFE_INTEGER;
 
 const PERMISSION_BITS = 0o7777;
-const SET_ID_BITS = 0o6000;
 
 /** @throws EISDIR EINVAL EFBIG EROFS */
 export function setAttributes(
@@ -52,10 +51,9 @@ export function setAttributes(
  * Root may keep setuid and setgid when it writes, and comes here then for capabilities.
  */
 export function suspectPrivileges(core: Core, inode: Inode, caller: Caller): void {
-  const isAboutCapability = caller.uid === 0 && hasCapability(core, inode);
-  if (!inode.isRegular || (inode.mode & SET_ID_BITS) === 0 || isAboutCapability) return;
   core.changes.begin();
-  clearSetIds(core, inode, caller);
+  const isAboutCapability = caller.uid === 0 && hasCapability(core, inode);
+  if (!isAboutCapability) clearSetIds(core, inode, caller);
   touchStatus(core, inode);
 }
 

@@ -15,12 +15,6 @@ import type { Slab } from '../slab-pool.ts';
 export type Ino = number & { readonly brand: 'Ino' };
 export const ROOT_INO = 1 as Ino;
 
-/**
- * What holes and allocation are counted in, as ext4 does: programs take a file for sparse when its
- * blocks do not cover its size.
- */
-export const BLOCK_BYTES = 4096;
-
 /** Number of an open file or directory, unique for the life of the mount. */
 export type FileHandle = number & { readonly brand: 'FileHandle' };
 
@@ -48,7 +42,7 @@ export interface Attributes {
   /** new_encode_dev form, as MKNOD carries it. */
   readonly rdev: number;
   readonly size: number;
-  /** Allocated space in units of 512 bytes, whole blocks of BLOCK_BYTES. */
+  /** Allocated space in units of 512 bytes, whole blocks of 4 KiB. */
   readonly blocks: number;
   readonly atimeSec: number;
   readonly atimeNsec: number;
@@ -83,9 +77,8 @@ export interface CreateArguments {
 }
 
 export interface OpenArguments {
-  /** open(2) flags. O_TRUNC arrives here (ATOMIC_O_TRUNC). */
+  /** open(2) flags; never O_TRUNC, which comes as a change of the size. */
   readonly flags: number;
-  readonly killSuidgid: boolean;
 }
 
 export interface OpenedFile {
@@ -208,8 +201,7 @@ export interface FileSystem {
   /** (mutates) */
   link(ino: Ino, parent: Ino, name: Buffer): Attributes;
 
-  /** (mutates, because of O_TRUNC) */
-  open(ino: Ino, open: OpenArguments, caller: Caller): OpenedFile;
+  open(ino: Ino, open: OpenArguments): OpenedFile;
   /** (mutates) */
   create(
     parent: Ino,

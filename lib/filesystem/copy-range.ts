@@ -3,7 +3,7 @@
 import { Errno } from '../errno.ts';
 import { posixError } from '../errors.ts';
 import type { Extent } from '../metastore/extent-codec.ts';
-import { clip } from '../metastore/extents.ts';
+import { clip } from '../metastore/extent-range.ts';
 import type { Inode } from '../metastore/inodes.ts';
 import { noteAccess } from './access-times.ts';
 import { FILE_BYTES_MAX } from './attributes.ts';

@@ -3,11 +3,12 @@
 import { Errno } from '../errno.ts';
 import { posixError } from '../errors.ts';
 import type { Logger } from '../log.ts';
+import { BLOCK_BYTES } from '../metastore/coverage.ts';
 import { HAS_XATTRS, type Inode } from '../metastore/inodes.ts';
 import type { Metastore } from '../metastore/metastore.ts';
 import { now } from './clock.ts';
 import type { ContentTable } from './content-table.ts';
-import { BLOCK_BYTES, type Attributes, type Caller, type Ino, type Semantics } from './contract.ts';
+import type { Attributes, Caller, Ino, Semantics } from './contract.ts';
 import type { CommitGate } from './gate.ts';
 import type { OrphanReclaimer } from './orphans.ts';
 
@@ -103,7 +104,8 @@ export function refreshXattrFlag(core: Core, inode: Inode): void {
 export function attributesOf(core: Core, inode: Inode): Attributes {
   const pending = core.contents.pendingBytes(inode.ino);
   // What is not chunked yet may turn out to be holes or to lie over mapped bytes.
-  const allocated = pending === 0 ? inode.mapped : Math.min(inode.mapped + pending, inode.size);
+  const upcoming = Math.ceil(Math.min(inode.mapped + pending, inode.size) / BLOCK_BYTES);
+  const blocks = pending === 0 ? inode.blocks : Math.max(inode.blocks, upcoming);
   return {
     ino: inode.ino as Ino,
     mode: inode.mode,
@@ -112,7 +114,7 @@ export function attributesOf(core: Core, inode: Inode): Attributes {
     gid: inode.gid,
     rdev: inode.rdev,
     size: inode.size,
-    blocks: Math.ceil(allocated / BLOCK_BYTES) * (BLOCK_BYTES / 512),
+    blocks: blocks * (BLOCK_BYTES / 512),
     atimeSec: inode.atimeSec,
     atimeNsec: inode.atimeNsec,
     mtimeSec: inode.mtimeSec,

@@ -11,11 +11,12 @@
 import { assert } from '../assert.ts';
 import type { ChunkReader } from '../dedup/chunk-reader.ts';
 import type { Span } from '../dedup/ingest.ts';
+import { BLOCK_BYTES } from '../metastore/coverage.ts';
 import { SEGMENT_BYTES, type Extent } from '../metastore/extent-codec.ts';
-import { clip, type ExtentTable } from '../metastore/extents.ts';
+import { type ExtentTable } from '../metastore/extents.ts';
+import { clip } from '../metastore/extent-range.ts';
 import type { Inode } from '../metastore/inodes.ts';
 import { native } from '../native.ts';
-import { BLOCK_BYTES } from './contract.ts';
 import { DirtyRanges, type ByteRange, type DirtyRange } from './dirty-ranges.ts';
 
 /** Part of a file on its way through ingest. */

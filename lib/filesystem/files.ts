@@ -4,7 +4,7 @@ import { Errno } from '../errno.ts';
 import { CorruptionError, DedupfsError, posixError } from '../errors.ts';
 import type { Inode } from '../metastore/inodes.ts';
 import { cachingOf, noteAccess } from './access-times.ts';
-import { FILE_BYTES_MAX, setSize } from './attributes.ts';
+import { FILE_BYTES_MAX } from './attributes.ts';
 import type {
   Caller,
   FileHandle,
@@ -19,7 +19,6 @@ import type { GatherBuffer } from './gather-buffer.ts';
 import type { HandleTable, OpenFile } from './handles.ts';
 
 /** open(2) flags (asm-generic/fcntl.h). */
-const O_TRUNC = 0o1000;
 const O_APPEND = 0o2000;
 const O_NOATIME = 0o1000000;
 
@@ -39,20 +38,10 @@ export interface FileParts {
 }
 
 /** @throws EISDIR ENXIO EROFS */
-export function openFile(
-  parts: FileParts,
-  inode: Inode,
-  open: OpenArguments,
-  caller: Caller,
-): OpenedFile {
+export function openFile(parts: FileParts, inode: Inode, open: OpenArguments): OpenedFile {
   const { core, handles } = parts;
   if (inode.isDirectory) throw posixError(Errno.EISDIR);
   if (!inode.isRegular) throw posixError(Errno.ENXIO); // fifos and devices are the kernel's own
-  if ((open.flags & O_TRUNC) !== 0) {
-    core.changes.begin();
-    setSize(core, inode, 0);
-  }
-  if (open.killSuidgid) clearSetIds(core, inode, caller);
   const content = core.contents.open(inode);
   content.handles += 1;
   core.orphans.noteOpened(inode.ino);

@@ -50,9 +50,6 @@ export interface DedupFileSystemOptions {
   statistics(): FileSystemStatistics;
 }
 
-/** open(2) (asm-generic/fcntl.h). */
-const O_TRUNC = 0o1000;
-
 export class DedupFileSystem implements FileSystem {
   readonly gate: CommitGate;
   readonly semantics: Semantics;
@@ -144,8 +141,8 @@ export class DedupFileSystem implements FileSystem {
     return this.#entry(namespace.link(this.#core, ino, { parent, name }));
   }
 
-  open(ino: Ino, open: OpenArguments, caller: Caller): OpenedFile {
-    return openFile(this.#parts, findInode(this.#core, ino), open, caller);
+  open(ino: Ino, open: OpenArguments): OpenedFile {
+    return openFile(this.#parts, findInode(this.#core, ino), open);
   }
 
   create(
@@ -156,7 +153,7 @@ export class DedupFileSystem implements FileSystem {
   ): Opened {
     const made = withType(create, FileType.REGULAR);
     const inode = namespace.makeNode(this.#core, { parent, name }, made, caller);
-    return this.#opened(inode, create, caller);
+    return this.#opened(inode, create);
   }
 
   makeTemporary(parent: Ino, create: CreateArguments & OpenArguments, caller: Caller): Opened {
@@ -166,14 +163,11 @@ export class DedupFileSystem implements FileSystem {
     const made = withType(create, FileType.REGULAR);
     const inode = namespace.makeInode(this.#core, directory, made, caller);
     this.#core.orphans.add(inode, 0);
-    return this.#opened(inode, create, caller);
+    return this.#opened(inode, create);
   }
 
-  /** A file just made: there is nothing to truncate, and nobody's privileges to drop. */
-  #opened(inode: Inode, { flags }: OpenArguments, caller: Caller): Opened {
-    const open = { flags: flags & ~O_TRUNC, killSuidgid: false };
-    const opened = openFile(this.#parts, inode, open, caller);
-    return { ...opened, attributes: this.#entry(inode) };
+  #opened(inode: Inode, open: OpenArguments): Opened {
+    return { ...openFile(this.#parts, inode, open), attributes: this.#entry(inode) };
   }
 
   read(fh: FileHandle, offset: number, into: Buffer): number {

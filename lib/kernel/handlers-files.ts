@@ -18,7 +18,7 @@ const COPY_BYTES_MAX = 1024 * 1024 * 1024;
 
 export function open(exchange: Exchange, { fs }: HandlerContext): void {
   const request = decode.decodeOpen(exchange.request);
-  const { fh, caching } = fs.open(exchange.ino, request, exchange);
+  const { fh, caching } = fs.open(exchange.ino, request);
   if (!exchange.replyOpened(fh, openReplyFlags(request.flags, caching))) fs.release(fh);
 }
 

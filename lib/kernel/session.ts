@@ -7,9 +7,7 @@ import { Errno } from '../errno.ts';
 import { describeError, ExitCode, UserError } from '../errors.ts';
 import type { FileSystem } from '../filesystem/contract.ts';
 import type { Logger } from '../log.ts';
-import { decodeOpen } from '../protocol/decode-files.ts';
 import { encodeOutHeader } from '../protocol/encode.ts';
-import { OpenFlag } from '../protocol/flags.ts';
 import { decodeInit, hasFlag, InitFlag, negotiateInit, type InitAnswer } from '../protocol/init.ts';
 import {
   Opcode,
@@ -107,7 +105,8 @@ export class Session {
     if (opcode === Opcode.INIT) this.#attempt(exchange, () => this.#init(exchange));
     else if (this.#state !== 'serving') this.#replyNotServing(exchange);
     else if (opcode === Opcode.DESTROY) this.#destroy(exchange);
-    else if (this.#held.isHolding && mutates(exchange.request)) this.#hold(exchange);
+    else if (this.#held.isHolding && exchange.request.record?.mutates === true)
+      this.#hold(exchange);
     else this.#run(exchange);
   }
 
@@ -219,12 +218,6 @@ export class Session {
     encodeOutHeader(scratch.view, 0, reply);
     sink.send(scratch.bytes, outHeader.bytes);
   }
-}
-
-function mutates(request: Request): boolean {
-  if (request.record?.mutates === true) return true;
-  if (request.opcode !== Opcode.OPEN) return false;
-  return (decodeOpen(request).flags & OpenFlag.TRUNC) !== 0;
 }
 
 /** A handler that returned without a reply would hang its caller. */

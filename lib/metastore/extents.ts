@@ -4,7 +4,9 @@
 import type Database from 'better-sqlite3';
 import { assert } from '../assert.ts';
 import type { ChunkId } from '../dedup/chunk-index.ts';
+import { coverageOf, type Coverage } from './coverage.ts';
 import type { Counters } from './counters.ts';
+import { clip, firstEndingAfter, type FileRange } from './extent-range.ts';
 import { decodeExtents, encodeExtents, SEGMENT_BYTES, type Extent } from './extent-codec.ts';
 import type { Inode, InodeNumber, InodeTable } from './inodes.ts';
 import type { StatementSource } from './database.ts';
@@ -17,12 +19,6 @@ interface Segment {
   readonly number: number;
   extents: Extent[];
   isDirty: boolean;
-}
-
-export interface FileRange {
-  readonly offset: number;
-  /** Exclusive. */
-  readonly end: number;
 }
 
 /** Counts references; implemented by ChunkTable. */
@@ -167,7 +163,6 @@ export class ExtentTable {
     const first = firstEndingAfter(extents, range.offset);
     let behind = first;
     const kept: { before: Extent[]; after: Extent[] } = { before: [], after: [] };
-    let mapped = 0;
     for (; behind < extents.length; behind += 1) {
       const extent = extents[behind];
       if (extent === undefined || extent.offset >= range.end) break;
@@ -177,18 +172,24 @@ export class ExtentTable {
       }
       if (end > range.end) kept.after.push(clip(extent, { offset: range.end, end }));
       this.#references.addReferences(extent.chunk, -1);
-      mapped -= extent.bytes;
     }
     if (behind === first && inside.length === 0) return;
     const added = [...kept.before, ...inside, ...kept.after];
-    for (const extent of added) {
-      this.#references.addReferences(extent.chunk, 1);
-      mapped += extent.bytes;
-    }
+    for (const extent of added) this.#references.addReferences(extent.chunk, 1);
+    // Neighbours may share a block with what changes.
+    const from = Math.max(0, first - 1);
+    const before = coverageOf(extents.slice(from, behind + 1));
     extents.splice(first, behind - first, ...added);
+    const after = coverageOf(extents.slice(from, first + added.length + 1));
     this.#markDirty(segment);
-    this.#counters.referencedBytes += mapped;
-    inode.mapped += mapped;
+    this.#counters.referencedBytes += after.bytes - before.bytes;
+    this.#cover(inode, before, -1);
+    this.#cover(inode, after, 1);
+  }
+
+  #cover(inode: Inode, { bytes, blocks }: Coverage, by: 1 | -1): void {
+    inode.mapped += by * bytes;
+    inode.blocks += by * blocks;
     this.#inodes.touch(inode);
   }
 
@@ -225,29 +226,35 @@ export class ExtentTable {
       const isMoved = segment.ino === from.ino && segment.number >= first && segment.number <= last;
       if (isMoved) this.#cache.delete(key);
     }
-    const mapped = this.#mappedIn(from, first, last);
+    const moved = this.#coverageIn(from, first, last);
     this.#moveRows.run(to.ino, from.ino, first, last);
-    from.mapped -= mapped;
-    to.mapped += mapped;
-    this.#inodes.touch(from);
-    this.#inodes.touch(to);
+    this.#cover(from, moved, -1);
+    this.#cover(to, moved, 1);
   }
 
-  /** Bytes that the extents of some segments cover; reads the maps of those or of all others. */
-  #mappedIn(inode: Inode, first: number, last: number): number {
+  /** What the extents of some segments cover; reads the maps of those or of all others. */
+  #coverageIn(inode: Inode, first: number, last: number): Coverage {
     const inside = this.#countRows.get(inode.ino, first, last) as number;
     const all = this.#countRows.get(inode.ino, 0, Number.MAX_SAFE_INTEGER) as number;
-    const sum = (from: number, to: number): number => {
-      let bytes = 0;
-      for (let next = from; ;) {
-        const number = this.#numbers.get(inode.ino, next, to, 1) as number | undefined;
-        if (number === undefined) return bytes;
-        for (const extent of this.#segment(inode.ino, number).extents) bytes += extent.bytes;
-        next = number + 1;
-      }
+    if (inside <= all - inside) return this.#sum(inode, first, last);
+    const before = this.#sum(inode, 0, first - 1);
+    const behind = this.#sum(inode, last + 1, Number.MAX_SAFE_INTEGER);
+    return {
+      bytes: inode.mapped - before.bytes - behind.bytes,
+      blocks: inode.blocks - before.blocks - behind.blocks,
     };
-    if (inside <= all - inside) return sum(first, last);
-    return inode.mapped - sum(0, first - 1) - sum(last + 1, Number.MAX_SAFE_INTEGER);
+  }
+
+  #sum(inode: Inode, first: number, last: number): Coverage {
+    let [bytes, blocks] = [0, 0];
+    for (let next = first; ;) {
+      const number = this.#numbers.get(inode.ino, next, last, 1) as number | undefined;
+      if (number === undefined) return { bytes, blocks };
+      const part = coverageOf(this.#segment(inode.ino, number).extents);
+      bytes += part.bytes;
+      blocks += part.blocks;
+      next = number + 1;
+    }
   }
 
   #segment(ino: InodeNumber, number: number): Segment {
@@ -311,30 +318,4 @@ export class ExtentTable {
 
 function segmentOf(offset: number): number {
   return Math.floor(offset / SEGMENT_BYTES);
-}
-
-/** Index of the first extent whose end lies after `offset`. */
-function firstEndingAfter(extents: readonly Extent[], offset: number): number {
-  let low = 0;
-  let high = extents.length;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    const extent = extents[middle];
-    if (extent !== undefined && extent.offset + extent.bytes <= offset) low = middle + 1;
-    else high = middle;
-  }
-  return low;
-}
-
-/** The part of an extent that lies in a range. */
-export function clip(extent: Extent, range: FileRange): Extent {
-  const offset = Math.max(extent.offset, range.offset);
-  const end = Math.min(extent.offset + extent.bytes, range.end);
-  if (offset === extent.offset && end === extent.offset + extent.bytes) return extent;
-  return {
-    offset,
-    bytes: end - offset,
-    chunk: extent.chunk,
-    chunkOffset: extent.chunkOffset + (offset - extent.offset),
-  };
 }

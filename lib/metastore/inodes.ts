@@ -3,6 +3,7 @@
 
 import type Database from 'better-sqlite3';
 import { assert } from '../assert.ts';
+import { BLOCK_BYTES } from './coverage.ts';
 import { LOGICAL_UNIT, type Counters } from './counters.ts';
 import type { StatementSource } from './database.ts';
 
@@ -36,7 +37,9 @@ export class Inode {
   gid = 0;
   nlink = 0;
   size = 0;
+  /** Bytes that extents cover, and the blocks these touch. */
   mapped = 0;
+  blocks = 0;
   rdev = 0;
   parent = 0;
   flags = 0;
@@ -77,6 +80,7 @@ type Row = [
   nlink: number,
   size: number,
   holes: number,
+  extraBlocks: number,
   rdev: number,
   parent: number,
   flags: number,
@@ -92,7 +96,7 @@ type Row = [
 
 /** As stored; see schema.ts for why some are differences. */
 const COLUMNS =
-  'mode, uid, gid, nlink, size, holes, rdev, parent, flags, atime, atime_nsec, ' +
+  'mode, uid, gid, nlink, size, holes, extra_blocks, rdev, parent, flags, atime, atime_nsec, ' +
   'mtime, mtime_nsec, ctime, ctime_nsec, age, age_nsec';
 
 export class InodeTable {
@@ -108,7 +112,7 @@ export class InodeTable {
     this.#counters = counters;
     this.#select = connection.prepare(`SELECT ${COLUMNS} FROM inode WHERE ino = ?`).raw();
     this.#replace = connection.prepare(
-      `INSERT OR REPLACE INTO inode (ino, ${COLUMNS}) VALUES (?${', ?'.repeat(17)})`,
+      `INSERT OR REPLACE INTO inode (ino, ${COLUMNS}) VALUES (?${', ?'.repeat(18)})`,
     );
     this.#delete = connection.prepare('DELETE FROM inode WHERE ino = ?');
   }
@@ -213,14 +217,15 @@ export class InodeTable {
 
 function fromRow(ino: InodeNumber, row: Row): Inode {
   const inode = new Inode(ino);
-  const [holes, age, ageNsec] = [row[5], row[15], row[16]];
+  const [holes, extraBlocks, age, ageNsec] = [row[5], row[6], row[16], row[17]];
   [inode.mode, inode.uid, inode.gid, inode.nlink, inode.size] = row;
-  [, , , , , , inode.rdev, inode.parent, inode.flags, inode.atimeSec, inode.atimeNsec] = row;
-  inode.mtimeSec = row[11];
-  inode.mtimeNsec = row[12];
-  inode.ctimeSec = row[13];
-  inode.ctimeNsec = row[14];
+  [, , , , , , , inode.rdev, inode.parent, inode.flags, inode.atimeSec, inode.atimeNsec] = row;
+  inode.mtimeSec = row[12];
+  inode.mtimeNsec = row[13];
+  inode.ctimeSec = row[14];
+  inode.ctimeNsec = row[15];
   inode.mapped = inode.size - holes;
+  inode.blocks = Math.ceil(inode.mapped / BLOCK_BYTES) + extraBlocks;
   inode.btimeSec = inode.ctimeSec - age;
   inode.btimeNsec = inode.ctimeNsec - ageNsec;
   return inode;
@@ -234,6 +239,7 @@ function toRow(inode: Inode): Row {
     inode.nlink,
     inode.size,
     inode.size - inode.mapped,
+    inode.blocks - Math.ceil(inode.mapped / BLOCK_BYTES),
     inode.rdev,
     inode.parent,
     inode.flags,

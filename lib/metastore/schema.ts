@@ -4,7 +4,7 @@
 // Ids of inodes, chunks, packs and arenas are never reused (I3): the counters in `meta` only rise.
 
 /** Version of this schema, in `meta` under 'format' and in the FORMAT file. */
-export const FORMAT_VERSION = 1;
+export const FORMAT_VERSION = 2;
 
 export const SCHEMA = `
 -- Key/value pairs: uuid, format, batch (number of the last commit), next ids, and the totals that
@@ -23,6 +23,8 @@ CREATE TABLE inode (
   nlink      INTEGER NOT NULL,     -- dentries naming it; directories: 2 + subdirectories; 0: orphan (I7)
   size       INTEGER NOT NULL,     -- bytes; symlinks: length of the target; directories: 0
   holes      INTEGER NOT NULL,     -- bytes of size that no extent covers (I7): mostly 0, which takes no room
+  -- blocks of 4 KiB that extents touch, less those that as many bytes need at least: mostly 0
+  extra_blocks INTEGER NOT NULL,
   rdev       INTEGER NOT NULL,     -- device nodes: new_encode_dev form, else 0
   parent     INTEGER NOT NULL,     -- directories: the directory that names it ('..'); others: 0
   flags      INTEGER NOT NULL,     -- bit 0: has xattrs
@@ -35,7 +37,8 @@ CREATE TABLE inode (
   age        INTEGER NOT NULL,     -- ctime less birth time: mostly 0
   age_nsec   INTEGER NOT NULL,
   -- Not stored:
-  mapped     INTEGER AS (size - holes) VIRTUAL,          -- bytes covered by extents; st_blocks comes from it
+  mapped     INTEGER AS (size - holes) VIRTUAL,          -- bytes covered by extents
+  blocks     INTEGER AS ((size - holes + 4095) / 4096 + extra_blocks) VIRTUAL,  -- st_blocks, in 4 KiB
   btime      INTEGER AS (ctime - age) VIRTUAL,           -- birth time, never changes
   btime_nsec INTEGER AS (ctime_nsec - age_nsec) VIRTUAL
 ) STRICT;

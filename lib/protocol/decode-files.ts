@@ -2,15 +2,15 @@
 // request whose frame has been checked by its opcode's record.
 
 import { Errno } from '../errno.ts';
-import { OPEN_KILL_SUIDGID, SETXATTR_ACL_KILL_SGID, WriteFlag } from './flags.ts';
+import { SETXATTR_ACL_KILL_SGID, WriteFlag } from './flags.ts';
 import { ProtocolError } from './protocol-error.ts';
 import type { Request } from './request.ts';
 import * as structs from './request-structs.ts';
 import { getU32, getU64, getU64Clamped } from './struct.ts';
 
 export interface OpenRequest {
+  /** open(2) flags; never O_TRUNC, which comes as a SETATTR (init.ts). */
   readonly flags: number;
-  readonly killSuidgid: boolean;
 }
 
 /** OPEN and OPENDIR. */
@@ -18,7 +18,6 @@ export function decodeOpen(request: Request): OpenRequest {
   const { at } = structs.openIn;
   return {
     flags: getU32(request.view, request.body, at.flags),
-    killSuidgid: (getU32(request.view, request.body, at.open_flags) & OPEN_KILL_SUIDGID) !== 0,
   };
 }
 
@@ -38,7 +37,6 @@ export function decodeCreate(request: Request): CreateRequest {
     mode: getU32(view, body, at.mode),
     umask: getU32(view, body, at.umask),
     flags: getU32(view, body, at.flags),
-    killSuidgid: (getU32(view, body, at.open_flags) & OPEN_KILL_SUIDGID) !== 0,
   };
 }
 

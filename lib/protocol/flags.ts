@@ -31,9 +31,6 @@ export const SetattrValid = {
   KILL_SUIDGID: 1 << 11,
 } as const;
 
-/** fuse_open_in.open_flags and fuse_create_in.open_flags */
-export const OPEN_KILL_SUIDGID = 1 << 0;
-
 /** fuse_setxattr_in.setxattr_flags */
 export const SETXATTR_ACL_KILL_SGID = 1 << 0;
 
@@ -41,7 +38,7 @@ export const SETXATTR_ACL_KILL_SGID = 1 << 0;
 export const WriteFlag = { CACHE: 1 << 0, LOCKOWNER: 1 << 1, KILL_SUIDGID: 1 << 2 } as const;
 
 /** open(2) flags the kernel boundary looks at (asm-generic/fcntl.h). */
-export const OpenFlag = { ACCMODE: 3, RDONLY: 0, TRUNC: 0o1000, APPEND: 0o2000 } as const;
+export const OpenFlag = { ACCMODE: 3, RDONLY: 0, APPEND: 0o2000 } as const;
 
 /** st_mode */
 export const FILE_TYPE_MASK = 0o170000;

@@ -13,7 +13,7 @@ export const InitFlag = {
   /** Parallel READs per handle. */
   ASYNC_READ: 0,
   POSIX_LOCKS: 1,
-  /** O_TRUNC arrives in OPEN instead of as a SETATTR before it. */
+  /** O_TRUNC arrives in OPEN instead of as a SETATTR after it. */
   ATOMIC_O_TRUNC: 3,
   /** LOOKUP of `.` and `..` finds inodes by number, which are never used again: file handles work. */
   EXPORT_SUPPORT: 4,
@@ -58,11 +58,11 @@ export const InitFlag = {
 /**
  * Asked for when offered. Not asked for, on purpose: locks (one host: the kernel's own are right),
  * AUTO_INVAL_DATA (drops whole files from the cache), WRITEBACK_CACHE (hides ENOSPC from write(2)),
- * SECURITY_CTX, ALLOW_IDMAP (withholds uid and gid).
+ * SECURITY_CTX, ALLOW_IDMAP (withholds uid and gid), ATOMIC_O_TRUNC (open(O_RDONLY | O_TRUNC) of a
+ * running program would cut it and then say ETXTBSY).
  */
 const wantedFlags: readonly number[] = [
   InitFlag.ASYNC_READ,
-  InitFlag.ATOMIC_O_TRUNC,
   InitFlag.BIG_WRITES,
   InitFlag.DO_READDIRPLUS,
   InitFlag.READDIRPLUS_AUTO,

@@ -49,7 +49,6 @@ const rows = {
   RMDIR: [11, 'empty', { names: 1, mutates }],
   RENAME: [12, 'empty', { input: structs.renameIn, names: 2, mutates }],
   LINK: [13, 'entry', { input: structs.linkIn, names: 1, mutates }],
-  // Mutates only with O_TRUNC; the session looks at the flags.
   OPEN: [14, 'opened', { input: structs.openIn }],
   READ: [15, 'bytes', { input: structs.readIn }],
   WRITE: [16, 'struct', { input: structs.writeIn, data, mutates }],

@@ -69,14 +69,16 @@ export function readFormat(storePath: string): Format | undefined {
     throw error;
   }
   const format = parse(path, text);
-  if (format.format > FORMAT_VERSION) {
-    throw new UserError(
-      ExitCode.WRONG_FORMAT,
-      'DEDUPFS_WRONG_FORMAT',
-      `store ${storePath} has format ${format.format}, this dedupfs reads up to ${FORMAT_VERSION}; upgrade dedupfs`,
-    );
-  }
-  return format;
+  if (format.format === FORMAT_VERSION) return format;
+  const remedy =
+    format.format > FORMAT_VERSION
+      ? 'upgrade dedupfs'
+      : 'mount it with the dedupfs that made it and copy its files to a new store';
+  throw new UserError(
+    ExitCode.WRONG_FORMAT,
+    'DEDUPFS_WRONG_FORMAT',
+    `store ${storePath} has format ${format.format}, this dedupfs reads ${FORMAT_VERSION}; ${remedy}`,
+  );
 }
 
 function parse(path: string, text: string): Format {
@@ -91,12 +93,12 @@ function parse(path: string, text: string): Format {
   return value as Format;
 }
 
-/** What is wrong with the content; of a newer format only the number is known. */
+/** What is wrong with the content; of another format only the number is known. */
 function findDefect(value: unknown): string | undefined {
   if (typeof value !== 'object' || value === null) return 'it is not an object';
   const { format, uuid, chunking, fingerprintKey, arenaBytesMax } = value as Partial<Format>;
   if (!Number.isInteger(format)) return 'it has no format number';
-  if (Number(format) > FORMAT_VERSION) return undefined;
+  if (Number(format) !== FORMAT_VERSION) return undefined;
   if (typeof uuid !== 'string') return 'it has no uuid';
   if (!/^[0-9a-f]{64}$/.test(fingerprintKey ?? '')) return 'it has no fingerprint key';
   const { bytesMean, bytesMin, bytesMax, multiplier, addend } = chunking ?? {};

@@ -137,15 +137,21 @@ await t.test('a store with other properties', async (t) => {
   await store.umount();
   const format = join(store.store, 'FORMAT');
   const original = readFileSync(format, 'utf8');
-  const newer = original.replace(/("(?:format|version|formatVersion)"\s*:\s*)\d+/, '$199');
-  t.not(newer, original, 'FORMAT has a version number');
-  writeFileSync(format, newer);
-  for (const args of [
-    ['mount', store.store, store.mountpoint],
-    ['fsck', store.store],
+  for (const { number, remedy } of [
+    { number: 99, remedy: /upgrade/ },
+    { number: 1, remedy: /copy its files/ },
   ]) {
-    const expected = { code: ExitCode.WRONG_FORMAT, says: [/99/, /upgrade/], what: args.join(' ') };
-    assertOneLine(t, await dedupfs(logged(args, log)), expected);
+    const other = original.replace(/("format"\s*:\s*)\d+/, `$1${number}`);
+    t.not(other, original, 'FORMAT has a version number');
+    writeFileSync(format, other);
+    for (const args of [
+      ['mount', store.store, store.mountpoint],
+      ['fsck', store.store],
+    ]) {
+      const says = [new RegExp(`format ${number}\\b`), remedy];
+      const expected = { code: ExitCode.WRONG_FORMAT, says, what: args.join(' ') };
+      assertOneLine(t, await dedupfs(logged(args, log)), expected);
+    }
   }
   writeFileSync(format, original);
   await store.finish();

@@ -7,6 +7,7 @@ import { NoSpaceError, posixError } from '../../lib/errors.ts';
 import type { FileHandle, FileSystem } from '../../lib/filesystem/contract.ts';
 import { Opcode, type OpcodeName } from '../../lib/protocol/opcodes.ts';
 import { initOut } from '../../lib/protocol/reply-structs.ts';
+import { SetattrValid } from '../../lib/protocol/flags.ts';
 import * as requests from '../../lib/protocol/request-structs.ts';
 import { SlabPool } from '../../lib/slab-pool.ts';
 import {
@@ -222,17 +223,19 @@ t.test('while the gate is closed, what mutates waits and the rest goes on', (t) 
   fs.gate.isOpen = false;
   const name = nul('d');
   const mkdir = kernel.post('MKDIR', { body: [build(requests.mkdirIn, { mode: 0o755 }), name] });
-  const truncate = kernel.post('OPEN', openFlags(0o1001));
+  const chmod = kernel.post('SETATTR', {
+    body: [build(requests.setattrIn, { valid: SetattrValid.MODE, mode: 0o755 })],
+  });
   const unlink = kernel.post('UNLINK', { body: [nul('none')] });
   t.equal(kernel.lookup(1, 'd').errno, 0);
   t.equal(kernel.callSync('OPEN', openFlags(0)).errno, 0);
   t.equal(kernel.callSync('GETATTR', { body: [build(requests.getattrIn)] }).errno, 0);
-  for (const unique of [mkdir, truncate, unlink]) t.equal(kernel.repliesTo(unique).length, 0);
+  for (const unique of [mkdir, chmod, unlink]) t.equal(kernel.repliesTo(unique).length, 0);
   t.equal(kernel.session.inFlightCount, 3);
 
   fs.calls.length = 0;
   fs.gate.open();
-  t.strictSame(fs.calls, ['makeDirectory', 'open', 'unlink'], 'in order of arrival');
+  t.strictSame(fs.calls, ['makeDirectory', 'setAttributes', 'unlink'], 'in order of arrival');
   t.equal(kernel.repliesTo(mkdir)[0]?.errno, 0);
   t.equal(kernel.repliesTo(unlink)[0]?.errno, Errno.ENOENT);
   t.equal(kernel.session.inFlightCount, 0);

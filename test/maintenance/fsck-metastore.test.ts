@@ -15,7 +15,7 @@ interface Case {
 
 const { DIRECTORY, INNER, INNERMOST, FILE, LINKED, SYMLINK, FIFO, ORPHAN } = SampleIno;
 const aDirectory = (ino: number, parent: number): string =>
-  `INSERT INTO inode SELECT ${ino}, mode, uid, gid, 2, 0, 0, 0, ${parent}, 0,
+  `INSERT INTO inode SELECT ${ino}, mode, uid, gid, 2, 0, 0, 0, 0, ${parent}, 0,
    0, 0, 0, 0, 0, 0, 0, 0 FROM inode WHERE ino = ${INNERMOST};`;
 
 const sequences = [
@@ -66,6 +66,7 @@ const inodeRows = [
   { sql: 'size = 4096', ino: INNER, message: /size is 4096, expected 0 for a directory/ },
   { sql: 'holes = -1', ino: FILE, message: /mapped is \d+, expected 0 to the size/ },
   { sql: 'holes = size - 1', ino: SYMLINK, message: /mapped is 1, expected 0 for no regular file/ },
+  { sql: 'extra_blocks = -1', ino: FILE, message: /extra_blocks is -1/ },
   { sql: 'rdev = 5', ino: FILE, message: /rdev is 5/ },
   { sql: 'parent = 1', ino: FILE, message: /parent is 1/ },
   { sql: 'flags = 4', ino: FIFO, message: /flags is 4/ },
@@ -313,6 +314,13 @@ const cases: readonly Case[] = [
     why: 'a file lost its maps',
     sql: `DELETE FROM fmap WHERE ino = ${ORPHAN}`,
     message: /inode 9 has 122880 bytes mapped, its extents cover 0/,
+  },
+  {
+    check: 'extent-maps',
+    invariant: 'I7',
+    why: 'blocks are counted that no extent touches',
+    sql: `UPDATE inode SET extra_blocks = 3 WHERE ino = ${LINKED}`,
+    message: /inode 6 has \d+ blocks, its extents touch \d+/,
   },
   {
     check: 'extent-maps',

@@ -8,6 +8,8 @@ export interface FileStatus {
   readonly gid: number;
   readonly mode: number;
   readonly ino: number;
+  /** Of a device: major and minor number as glibc's makedev() of small numbers has them. */
+  readonly rdev: number;
   readonly size: number;
   readonly blocks: number;
   readonly atimeNs: bigint;
@@ -60,6 +62,7 @@ export function statusFrom(answer: Answer): FileStatus {
     gid: bytes.readUInt32LE(24),
     mode: bytes.readUInt16LE(28),
     ino: Number(bytes.readBigUInt64LE(32)),
+    rdev: (bytes.readUInt32LE(128) << 8) | bytes.readUInt32LE(132),
     size: Number(bytes.readBigUInt64LE(40)),
     blocks: Number(bytes.readBigUInt64LE(48)),
     atimeNs: timestampAt(bytes, 64),

@@ -7,6 +7,7 @@
 
 import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
 import { createInterface } from 'node:readline';
+import { constants } from 'node:os';
 import { getSystemErrorName } from 'node:util';
 
 const X64 = {
@@ -16,9 +17,15 @@ const X64 = {
   llistxattr: 195, lremovexattr: 198, getdents64: 217, openat: 257, mkdirat: 258, mknodat: 259,
   fchownat: 260, unlinkat: 263, linkat: 265, symlinkat: 266, readlinkat: 267, fchmodat: 268,
   utimensat: 280, fallocate: 285, syncfs: 306, renameat2: 316, copy_file_range: 326, statx: 332,
+  fcntl: 72, ioctl: 16, dup: 32, dup3: 292, fdatasync: 75, readv: 19, writev: 20, preadv: 295,
+  pwritev: 296, preadv2: 327, pwritev2: 328, sendfile: 40, splice: 275, pipe2: 293, fadvise64: 221,
+  readahead: 187, sync_file_range: 277, prlimit64: 302, mprotect: 10, madvise: 28, kill: 62,
+  fchown: 93, setxattr: 188, getxattr: 191, fsetxattr: 190, name_to_handle_at: 303,
+  open_by_handle_at: 304, faccessat2: 439,
 } as const; // prettier-ignore
 
-type SyscallName = keyof typeof X64;
+/** The system calls that a Caller knows. */
+export type SyscallName = keyof typeof X64;
 
 const ARM64: Readonly<Record<SyscallName, number>> = {
   read: 63, write: 64, close: 57, lseek: 62, mmap: 222, munmap: 215, pread64: 67, pwrite64: 68,
@@ -27,6 +34,11 @@ const ARM64: Readonly<Record<SyscallName, number>> = {
   llistxattr: 12, lremovexattr: 15, getdents64: 61, openat: 56, mkdirat: 34, mknodat: 33,
   fchownat: 54, unlinkat: 35, linkat: 37, symlinkat: 36, readlinkat: 78, fchmodat: 53,
   utimensat: 88, fallocate: 47, syncfs: 267, renameat2: 276, copy_file_range: 285, statx: 291,
+  fcntl: 25, ioctl: 29, dup: 23, dup3: 24, fdatasync: 83, readv: 65, writev: 66, preadv: 69,
+  pwritev: 70, preadv2: 286, pwritev2: 287, sendfile: 71, splice: 76, pipe2: 59, fadvise64: 223,
+  readahead: 213, sync_file_range: 84, prlimit64: 261, mprotect: 226, madvise: 233, kill: 129,
+  fchown: 55, setxattr: 5, getxattr: 8, fsetxattr: 7, name_to_handle_at: 264,
+  open_by_handle_at: 265, faccessat2: 439,
 }; // prettier-ignore
 
 /** Flags of the system calls, with the kernel's names and values. */
@@ -60,6 +72,11 @@ export const Flag = {
   PROT_WRITE: 2,
   MAP_SHARED: 1,
   MS_SYNC: 4,
+  RENAME_WHITEOUT: 4,
+  O_NOATIME: 0o1000000,
+  O_PATH: 0o10000000,
+  O_NOFOLLOW: process.arch === 'arm64' ? 0o100000 : 0o400000,
+  AT_EACCESS: 0x200,
 } as const;
 
 /** Room for an answer: the kernel fills this many bytes. */
@@ -67,7 +84,8 @@ export interface OutputBuffer {
   readonly outputBytes: number;
 }
 
-export type Argument = number | string | Uint8Array | OutputBuffer;
+/** A bigint is for values beyond 2^53, such as the largest offset. */
+export type Argument = number | bigint | string | Uint8Array | OutputBuffer;
 
 export interface Answer {
   /** What the system call returned; -1 when it failed. */
@@ -79,11 +97,27 @@ export interface Answer {
 
 const SERVER = String.raw`
 $| = 1;
+# A signal that would end the process is an errno here: EFBIG, EPIPE, EINTR; SIGIO tells of leases.
+$SIG{XFSZ} = $SIG{PIPE} = $SIG{IO} = 'IGNORE';
+$SIG{ALRM} = sub {};
+my ($from, $to);
 while (my $line = <STDIN>) {
   chomp $line;
   my ($number, @words) = split / /, $line;
   if ($number eq 'peek') {
     print "0 0 ", unpack('H*', unpack("P$words[1]", pack('Q', $words[0]))), "\n";
+    next;
+  }
+  # Only the kernel stores to any address for perl: read(2) of a pipe.
+  if ($number eq 'poke') {
+    my $bytes = pack('H*', $words[2]);
+    pipe($from, $to) unless $from;
+    syswrite($to, $bytes);
+    my $value = syscall($words[0], fileno($from), $words[1] + 0, length $bytes);
+    my $errno = $value == -1 ? $! + 0 : 0;
+    # What was not stored must not be left for the next one.
+    sysread($from, my $rest, length $bytes) if $value == -1;
+    print "$value $errno\n";
     next;
   }
   my (@args, @outputs);
@@ -106,9 +140,12 @@ export class Caller implements AsyncDisposable {
   readonly #child: ChildProcessWithoutNullStreams;
   readonly #answers: AsyncIterator<string>;
   readonly #onTimeout: () => void;
+  /** A test may have killed it long before. */
+  readonly #ended: Promise<void>;
 
   private constructor(onTimeout: () => void) {
     this.#child = spawn('perl', ['-e', SERVER], { stdio: ['pipe', 'pipe', 'pipe'] });
+    this.#ended = new Promise<void>((resolve) => this.#child.once('close', () => resolve()));
     this.#child.stderr.pipe(process.stderr);
     // The end of the process shows as the end of its answers.
     this.#child.stdin.on('error', () => undefined);
@@ -122,9 +159,8 @@ export class Caller implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    const ended = new Promise<void>((resolve) => this.#child.once('close', () => resolve()));
     this.#child.stdin.end();
-    await ended;
+    await this.#ended;
   }
 
   get pid(): number {
@@ -134,13 +170,7 @@ export class Caller implements AsyncDisposable {
   /** Makes a call and gives the answer, whatever it is. */
   async call(name: SyscallName, ...args: readonly Argument[]): Promise<Answer> {
     const number = (process.arch === 'arm64' ? ARM64 : X64)[name];
-    const line = await this.#exchange([String(number), ...args.map(wordOf)].join(' '), name);
-    const [value = '', errno = '', ...outputs] = line.split(' ');
-    return {
-      value: Number(value),
-      errno: errno === '0' ? '' : getSystemErrorName(-Number(errno)),
-      outputs: outputs.map((hex) => Buffer.from(hex, 'hex')),
-    };
+    return answerFrom(await this.#exchange([String(number), ...args.map(wordOf)].join(' '), name));
   }
 
   /** Makes a call that must succeed. @throws Error naming the call and its errno. */
@@ -155,6 +185,14 @@ export class Caller implements AsyncDisposable {
   async peek(address: number, bytes: number): Promise<Buffer> {
     const line = await this.#exchange(`peek ${address} ${bytes}`, 'peek');
     return Buffer.from(line.split(' ')[2] ?? '', 'hex');
+  }
+
+  /** Stores bytes, at most 64 KiB, at an address of the process, such as in a mapping. */
+  async poke(address: number, data: string | Uint8Array): Promise<Answer> {
+    const { read } = process.arch === 'arm64' ? ARM64 : X64;
+    const hex = Buffer.from(data as Uint8Array).toString('hex');
+    const line = await this.#exchange(`poke ${read} ${address} ${hex}`, 'poke');
+    return answerFrom(line);
   }
 
   async open(path: string | Uint8Array, flags: number, mode = 0o644): Promise<number> {
@@ -197,8 +235,24 @@ export class Caller implements AsyncDisposable {
   }
 }
 
+function answerFrom(line: string): Answer {
+  const [value = '', errno = '', ...outputs] = line.split(' ');
+  return {
+    value: Number(value),
+    errno: errorNameOf(Number(errno)),
+    outputs: outputs.map((hex) => Buffer.from(hex, 'hex')),
+  };
+}
+
+function errorNameOf(errno: number): string {
+  if (errno === 0) return '';
+  // libuv has no name for it.
+  if (errno === constants.errno.ESTALE) return 'ESTALE';
+  return getSystemErrorName(-errno);
+}
+
 function wordOf(argument: Argument): string {
-  if (typeof argument === 'number') return `i${argument}`;
+  if (typeof argument === 'number' || typeof argument === 'bigint') return `i${argument}`;
   if (typeof argument === 'string') return `d${Buffer.from(argument).toString('hex')}`;
   if (argument instanceof Uint8Array) return `d${Buffer.from(argument).toString('hex')}`;
   return `b${argument.outputBytes}`;

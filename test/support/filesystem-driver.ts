@@ -24,7 +24,7 @@ export const KEEP_SIZE = 1;
 export const PUNCH_HOLE = 2;
 export const ZERO_RANGE = 0x10;
 
-const OPEN = { flags: 0, killSuidgid: false };
+const OPEN = { flags: 0 };
 const CREATE = { mode: 0o100644, umask: 0o022, ...OPEN };
 const READ_BYTES_MAX = 1024 * 1024;
 
@@ -87,7 +87,9 @@ export class FileSystemDriver {
 
   async open(name: string, flags = 0, parent: Ino = ROOT_INO): Promise<OpenedFile> {
     const { ino } = this.stat(name, parent);
-    const { fh } = await this.change((fs) => fs.open(ino, { flags, killSuidgid: false }, CALLER));
+    const { fh } = await this.change((fs) => fs.open(ino, { flags: flags & ~O_TRUNC }));
+    // As the kernel does it.
+    if ((flags & O_TRUNC) !== 0) await this.truncate(ino, 0);
     return { ino, fh };
   }
 

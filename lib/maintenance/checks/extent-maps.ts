@@ -1,6 +1,7 @@
 // Extent maps decode, belong to regular files, lie in order inside the file, and their lengths sum up
-// to the inode's `mapped`.
+// to the inode's `mapped` and `blocks`.
 
+import { coverageOf } from '../../metastore/coverage.ts';
 import { SEGMENT_BYTES } from '../../metastore/extent-codec.ts';
 import { FileType } from '../../metastore/inodes.ts';
 import { defineCheck, type CheckContext } from './check.ts';
@@ -11,8 +12,9 @@ import { ranges } from './paging.ts';
 interface Walk {
   ino: number;
   mapped: number;
+  blocks: number;
   /** Of the inode; undefined when there is none. */
-  file: { mode: number; size: number; mapped: number } | undefined;
+  file: { mode: number; size: number; mapped: number; blocks: number } | undefined;
   isDecodable: boolean;
 }
 
@@ -21,14 +23,16 @@ export const extentMapsCheck = defineCheck({
   invariant: 'I7',
   level: 'full',
   async *find(context) {
-    const select = context.connection.prepare('SELECT mode, size, mapped FROM inode WHERE ino = ?');
+    const select = context.connection.prepare(
+      'SELECT mode, size, mapped, blocks FROM inode WHERE ino = ?',
+    );
     let walk: Walk | undefined;
     for await (const page of extentMaps(context)) {
       for (const map of page) {
         if (walk?.ino !== map.ino) {
           yield* finish(walk);
           const file = select.get(map.ino) as Walk['file'];
-          walk = { ino: map.ino, mapped: 0, file, isDecodable: true };
+          walk = { ino: map.ino, mapped: 0, blocks: 0, file, isDecodable: true };
           yield* findBadOwner(walk);
         }
         yield* findInMap(walk, map);
@@ -55,7 +59,9 @@ function* findInMap(walk: Walk, { ino, segment, extents }: ExtentMap): Generator
   }
   if (extents.length === 0) yield `${at} is empty, expected no row`;
   // Decoding guarantees the order; what lies outside the segment would overlap the neighbour.
-  for (const { bytes } of extents) walk.mapped += bytes;
+  const { bytes, blocks } = coverageOf(extents);
+  walk.mapped += bytes;
+  walk.blocks += blocks;
   const last = extents.at(-1);
   const end = last === undefined ? segment * SEGMENT_BYTES : last.offset + last.bytes;
   if (walk.file !== undefined && end > walk.file.size) {
@@ -65,9 +71,12 @@ function* findInMap(walk: Walk, { ino, segment, extents }: ExtentMap): Generator
 
 function* finish(walk: Walk | undefined): Generator<string> {
   if (walk?.file === undefined || !walk.isDecodable) return;
-  const { ino, file, mapped } = walk;
+  const { ino, file, mapped, blocks } = walk;
   if (file.mapped !== mapped) {
     yield `inode ${ino} has ${file.mapped} bytes mapped, its extents cover ${mapped}`;
+  }
+  if (file.blocks !== blocks) {
+    yield `inode ${ino} has ${file.blocks} blocks, its extents touch ${blocks}`;
   }
 }
 

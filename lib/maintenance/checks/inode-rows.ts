@@ -35,6 +35,7 @@ const RULES: readonly {
     expected: '0 for no regular file',
     sql: `mapped = 0 OR ${TYPE} = ${FileType.REGULAR}`,
   },
+  { column: 'extra_blocks', expected: 'at least 0', sql: 'extra_blocks >= 0' },
   { column: 'rdev', expected: '0 for no device', sql: `rdev = 0 OR ${TYPE} IN (${devices})` },
   {
     column: 'parent',
