@@ -101,6 +101,8 @@ export interface Native {
     targetOffset: number,
     bytes: number,
   ): void;
+  /** The time of day in whole microseconds since 1970. */
+  currentMicroseconds(): number;
   /** Name of the instruction set the cutter uses here: 'avx512', 'avx2', 'neon' or 'scalar'. */
   cutterKind(): string;
 

@@ -18,6 +18,7 @@
         'src/lock.cc',
         'src/mapping.cc',
         'src/copy.cc',
+        'src/clock.cc',
         'src/chunking.cc',
         'src/cutter.cc',
         'src/cutter_avx2.cc',

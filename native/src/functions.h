@@ -31,6 +31,9 @@ napi_value releaseMapping(napi_env env, napi_callback_info info);
 // copy.cc
 napi_value copyBytes(napi_env env, napi_callback_info info);
 
+// clock.cc
+napi_value currentMicroseconds(napi_env env, napi_callback_info info);
+
 // chunking.cc
 napi_value cutChunksOfBuffer(napi_env env, napi_callback_info info);
 napi_value findZeroRunInBuffer(napi_env env, napi_callback_info info);

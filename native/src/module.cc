@@ -34,6 +34,7 @@ NAPI_MODULE_INIT() {
       method("findZeroRun", findZeroRunInBuffer),
       method("skipZeros", skipZerosInBuffer),
       method("copy", copyBytes),
+      method("currentMicroseconds", currentMicroseconds),
       method("cutterKind", cutterKind),
   };
   const napi_status status =

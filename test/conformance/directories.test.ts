@@ -230,7 +230,7 @@ await suite.promises('errors', async (probe) => {
   t.equal(await call(file, 1_000), 'ENOTDIR', 'getdents64 of a file');
   t.equal(await call(9_999, 1_000), 'EBADF', 'getdents64 of nothing');
   t.equal(await call(directory, 20), 'EINVAL', 'no room for one entry');
-  t.equal(await call(directory, 24), '', 'just enough');
+  t.equal(await call(directory, 32), '', 'room for any of its entries');
   t.equal(await seek(who, directory, -1n), 'EINVAL', 'a negative position');
   const whence = await who.caller.call('lseek', directory, 0, 99);
   t.equal(whence.errno, 'EINVAL', 'an unknown whence');
