@@ -4,7 +4,6 @@ import { Errno } from '../errno.ts';
 import { posixError } from '../errors.ts';
 import { FileType, type Inode } from '../metastore/inodes.ts';
 import { followMode } from './acls.ts';
-import { now } from './clock.ts';
 import type { AttributeChanges, Caller, Timestamp } from './contract.ts';
 import {
   clearSetIds,
@@ -59,12 +58,12 @@ export function suspectPrivileges(core: Core, inode: Inode, caller: Caller): voi
 
 function setTimes(inode: Inode, changes: AttributeChanges): void {
   if (changes.atime !== undefined) {
-    const { sec, nsec } = resolveTime(changes.atime);
+    const { sec, nsec } = resolveTime(inode, changes.atime);
     inode.atimeSec = sec;
     inode.atimeNsec = nsec;
   }
   if (changes.mtime !== undefined) {
-    const { sec, nsec } = resolveTime(changes.mtime);
+    const { sec, nsec } = resolveTime(inode, changes.mtime);
     inode.mtimeSec = sec;
     inode.mtimeNsec = nsec;
   }
@@ -74,8 +73,9 @@ function setTimes(inode: Inode, changes: AttributeChanges): void {
   }
 }
 
-function resolveTime(time: Timestamp | 'now'): Timestamp {
-  return time === 'now' ? now() : time;
+/** `now` is the moment of the change, which ctime already has: all times of one call are equal. */
+function resolveTime(inode: Inode, time: Timestamp | 'now'): Timestamp {
+  return time === 'now' ? { sec: inode.ctimeSec, nsec: inode.ctimeNsec } : time;
 }
 
 /** Truncates or extends a regular file; an extension is a hole. @throws EISDIR EINVAL EFBIG */
