@@ -58,6 +58,13 @@ const clear =
   (options) => {
     options.flags &= ~flag;
   };
+/** Of flags that exclude one another the last one counts, as with mount(8). */
+const only =
+  (flag: number, group: number): Effect =>
+  (options) => {
+    options.flags = (options.flags & ~group) | flag;
+  };
+const ACCESS_TIMES = MountFlag.NOATIME | MountFlag.RELATIME | MountFlag.STRICTATIME;
 const nothing: Effect = () => undefined;
 
 const plain: Record<string, Effect> = {
@@ -72,13 +79,13 @@ const plain: Record<string, Effect> = {
   sync: set(MountFlag.SYNCHRONOUS),
   async: clear(MountFlag.SYNCHRONOUS),
   dirsync: set(MountFlag.DIRSYNC),
-  noatime: set(MountFlag.NOATIME),
+  noatime: only(MountFlag.NOATIME, ACCESS_TIMES),
   atime: clear(MountFlag.NOATIME),
   nodiratime: set(MountFlag.NODIRATIME),
   diratime: clear(MountFlag.NODIRATIME),
-  relatime: set(MountFlag.RELATIME),
+  relatime: only(MountFlag.RELATIME, ACCESS_TIMES),
   norelatime: clear(MountFlag.RELATIME),
-  strictatime: set(MountFlag.STRICTATIME),
+  strictatime: only(MountFlag.STRICTATIME, ACCESS_TIMES),
   allow_other: (options) => {
     options.allowOther = true;
   },

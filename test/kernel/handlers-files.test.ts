@@ -35,6 +35,17 @@ t.test('writers bypass the cache, readers keep it', async (t) => {
   }
 });
 
+t.test('what the kernel may answer reads from is up to the filesystem', async (t) => {
+  const wanted = { keep: 2 | 32, renew: 32, none: 1 | 32 };
+  for (const [caching, want] of Object.entries(wanted)) {
+    const { kernel, ino } = served({
+      open: () => ({ fh: 9 as FileHandle, caching: caching as keyof typeof wanted }),
+    });
+    const { body } = await kernel.open(ino, 0);
+    t.match(parse(replies.openOut, body), { open_flags: want }, caching);
+  }
+});
+
 t.test('a write lands at the start of a page of its slab', async (t) => {
   const seen: unknown[] = [];
   const { kernel, ino, fh } = served({

@@ -6,6 +6,7 @@ import {
   kernelMountData,
   MountFlag,
   parseMountOptions,
+  semanticsOf,
 } from '../../lib/kernel/mount-options.ts';
 
 const { NOSUID, NODEV, RDONLY, NOEXEC, NOATIME, RELATIME, NODIRATIME } = MountFlag;
@@ -45,6 +46,27 @@ t.test('other options', (t) => {
     source: 'a=b',
     allowNonempty: true,
   });
+  t.end();
+});
+
+t.test('what the options mean to the filesystem', (t) => {
+  const usual = { acls: true, accessTimes: 'relative', directoryAccessTimes: true };
+  const cases = [
+    { options: '', want: usual },
+    { options: 'relatime,acl', want: usual },
+    { options: 'noacl', want: { ...usual, acls: false } },
+    { options: 'noacl,acl', want: usual },
+    { options: 'strictatime', want: { ...usual, accessTimes: 'always' } },
+    { options: 'noatime', want: { ...usual, accessTimes: 'never' } },
+    { options: 'ro', want: { ...usual, accessTimes: 'never' } },
+    { options: 'noatime,strictatime', want: { ...usual, accessTimes: 'always' } },
+    { options: 'strictatime,noatime', want: { ...usual, accessTimes: 'never' } },
+    { options: 'strictatime,relatime', want: usual },
+    { options: 'nodiratime', want: { ...usual, directoryAccessTimes: false } },
+  ];
+  for (const { options, want } of cases) {
+    t.strictSame(semanticsOf(parseMountOptions([options])), want, options);
+  }
   t.end();
 });
 
