@@ -33,7 +33,11 @@ t.test('with lists, without, with them again', async (t) => {
   const folder = await first.driver.makeDirectory('folder');
   await first.driver.change((fs) => fs.setXattr(folder, DEFAULT, LIST, SET));
   const inherits = await first.driver.put('inherits', Buffer.from('1'), folder);
-  t.equal(first.driver.fs.getAttributes(inherits).mode & 0o777, 0o640, 'the list, restricted by 0644');
+  t.equal(
+    first.driver.fs.getAttributes(inherits).mode & 0o777,
+    0o640,
+    'the list, restricted by 0644',
+  );
   t.ok(first.driver.fs.getXattr(inherits, ACCESS).length > 0);
   await first.store.close();
 
