@@ -135,8 +135,8 @@ export class ContentIngest {
       if (!content.mayHaveLongRun) continue;
       const part = this.#freeze(content, { bytesMin: JOB_BYTES_MAX, bytesMax: JOB_BYTES_MAX });
       if (part !== undefined) return part;
-      // In flight now, the run may be taken when the cut is done; `finishCut` says so.
-      content.mayHaveLongRun = false;
+      // With a cut under way the run may be taken when that is done.
+      if (content.stretches.every((stretch) => stretch.isCut)) content.mayHaveLongRun = false;
     }
     return undefined;
   }

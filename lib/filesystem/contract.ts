@@ -214,8 +214,9 @@ export interface FileSystem {
   /**
    * Fills `into` from `offset` on; returns the bytes filled, short only at the end of the file.
    * `into` is owned by the caller and stays valid until the promise, if any, settles.
+   * `fillsCache`: the kernel keeps the bytes in its pages, where a mapping may change them.
    */
-  read(fh: FileHandle, offset: number, into: Buffer): number | Promise<number>;
+  read(fh: FileHandle, offset: number, into: Buffer, fillsCache: boolean): number | Promise<number>;
   /**
    * (mutates) Takes all bytes that the largest file has room for, or throws. Returns bytes written.
    * @throws ENOSPC EFBIG EIO EROFS

@@ -104,8 +104,11 @@ export function refreshXattrFlag(core: Core, inode: Inode): void {
 export function attributesOf(core: Core, inode: Inode): Attributes {
   const pending = core.contents.pendingBytes(inode.ino);
   // What is not chunked yet may turn out to be holes or to lie over mapped bytes.
-  const upcoming = Math.ceil(Math.min(inode.mapped + pending, inode.size) / BLOCK_BYTES);
-  const blocks = pending === 0 ? inode.blocks : Math.max(inode.blocks, upcoming);
+  const isUnseen = core.contents.find(inode.ino)?.mayHaveUnseenStores === true;
+  const covered = isUnseen ? inode.size : Math.min(inode.mapped + pending, inode.size);
+  const isProvisional = isUnseen || pending !== 0;
+  const upcoming = Math.ceil(covered / BLOCK_BYTES);
+  const blocks = isProvisional ? Math.max(inode.blocks, upcoming) : inode.blocks;
   return {
     ino: inode.ino as Ino,
     mode: inode.mode,
@@ -123,6 +126,6 @@ export function attributesOf(core: Core, inode: Inode): Attributes {
     ctimeNsec: inode.ctimeNsec,
     btimeSec: inode.btimeSec,
     btimeNsec: inode.btimeNsec,
-    isProvisional: pending !== 0,
+    isProvisional,
   };
 }

@@ -68,8 +68,14 @@ export class FileContent {
   resume: ResumePoint | undefined;
   /** There may be a dirty run as long as a job; false: there is none, so nobody needs to look. */
   mayHaveLongRun = false;
-  /** Open handles. */
+  /** Open handles, and those of them that a process may have mapped to write. */
   handles = 0;
+  mappableHandles = 0;
+  /**
+   * The kernel may hold bytes stored through a mapping that it has not written yet: such a handle was
+   * open when it filled pages of the file. mmap(2) of a handle that bypasses the cache drops older pages.
+   */
+  mayHaveUnseenStores = false;
   /** The file is gone: what comes out of ingest is dropped. */
   isDiscarded = false;
   /** Ingest failed and what was in memory is gone: nobody may read around it. */
@@ -79,6 +85,22 @@ export class FileContent {
     this.inode = inode;
     this.extents = parts.extents;
     this.#parts = parts;
+  }
+
+  noteOpened(isMappable: boolean): void {
+    this.handles += 1;
+    if (isMappable) this.mappableHandles += 1;
+  }
+
+  noteClosed(isMappable: boolean): void {
+    this.handles -= 1;
+    if (isMappable) this.mappableHandles -= 1;
+    if (this.mappableHandles === 0) this.mayHaveUnseenStores = false;
+  }
+
+  /** The kernel reads into its pages. */
+  noteCacheFill(): void {
+    if (this.mappableHandles > 0) this.mayHaveUnseenStores = true;
   }
 
   /** Bytes held in memory. */
@@ -168,7 +190,8 @@ export class FileContent {
   finishCut(stretch: Stretch, covered: number, isAfterHole: boolean): void {
     stretch.isCut = true;
     if (this.isDiscarded) return;
-    this.mayHaveLongRun = true; // while this cut was under way nothing else could be taken
+    // While this cut was under way nothing else could be taken.
+    if (!stretch.isFinal) this.mayHaveLongRun = true;
     const end = stretch.range.offset + covered;
     if (end < stretch.range.end) {
       const tail = { offset: end, end: stretch.range.end };

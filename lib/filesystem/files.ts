@@ -19,6 +19,8 @@ import type { GatherBuffer } from './gather-buffer.ts';
 import type { HandleTable, OpenFile } from './handles.ts';
 
 /** open(2) flags (asm-generic/fcntl.h). */
+const O_ACCMODE = 0o3;
+const O_RDWR = 0o2;
 const O_APPEND = 0o2000;
 const O_NOATIME = 0o1000000;
 
@@ -43,10 +45,13 @@ export function openFile(parts: FileParts, inode: Inode, open: OpenArguments): O
   if (inode.isDirectory) throw posixError(Errno.EISDIR);
   if (!inode.isRegular) throw posixError(Errno.ENXIO); // fifos and devices are the kernel's own
   const content = core.contents.open(inode);
-  content.handles += 1;
+  const isMappable = (open.flags & O_ACCMODE) === O_RDWR;
+  content.noteOpened(isMappable);
   core.orphans.noteOpened(inode.ino);
   const isQuiet = (open.flags & O_NOATIME) !== 0;
-  const fh = handles.addFile({ inode, content, notesAccess: !isQuiet });
+  const fh = handles.addFile({ inode, content, notesAccess: !isQuiet, isMappable });
+  // Reads that fill no pages leave it known whether a mapping may have stored something (seekFile).
+  if (content.mappableHandles > 0) return { fh, caching: 'none' };
   return { fh, caching: isQuiet ? 'keep' : cachingOf(core, inode) };
 }
 
@@ -54,7 +59,7 @@ export function releaseFile(parts: FileParts, fh: FileHandle): void {
   const file = parts.handles.removeFile(fh);
   if (file === undefined) return;
   const { content, inode } = file;
-  content.handles -= 1;
+  content.noteClosed(file.isMappable);
   if (content.handles === 0) parts.ingest.noteClosed(content);
   parts.core.contents.release(content);
   parts.core.orphans.noteClosed(inode.ino);
@@ -121,8 +126,10 @@ export function writeFile(
 export function seekFile(file: OpenFile, offset: number, whence: number): number {
   const { inode, content } = file;
   if (offset >= inode.size) throw posixError(Errno.ENXIO);
+  if (whence !== SEEK_HOLE && whence !== SEEK_DATA) throw posixError(Errno.EINVAL);
+  // LSEEK does not make the kernel write what a mapping stored: a copy by holes would leave it out.
+  if (content.mayHaveUnseenStores) return whence === SEEK_DATA ? offset : inode.size;
   if (whence === SEEK_HOLE) return content.nextHoleBlock(offset);
-  if (whence !== SEEK_DATA) throw posixError(Errno.EINVAL);
   const found = content.nextDataBlock(offset);
   if (found === undefined || found >= inode.size) throw posixError(Errno.ENXIO);
   return found;

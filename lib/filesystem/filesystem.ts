@@ -170,8 +170,10 @@ export class DedupFileSystem implements FileSystem {
     return { ...openFile(this.#parts, inode, open), attributes: this.#entry(inode) };
   }
 
-  read(fh: FileHandle, offset: number, into: Buffer): number {
-    return readFile(this.#core, this.#handles.file(fh), offset, into);
+  read(fh: FileHandle, offset: number, into: Buffer, fillsCache: boolean): number {
+    const file = this.#handles.file(fh);
+    if (fillsCache) file.content.noteCacheFill();
+    return readFile(this.#core, file, offset, into);
   }
 
   write(fh: FileHandle, payload: Payload, write: WriteArguments, caller: Caller): number {

@@ -19,15 +19,26 @@ export interface FreezeOptions {
   readonly chunkBytesMax: number;
 }
 
+/**
+ * Scattered writes are many stretches of one file at once: a job takes what fits. Each read of the file
+ * looks at all of them.
+ */
+const STRETCHES_MAX = 256;
+
 /** Undefined when no run qualifies now: none is long enough, or what it touches is in flight. */
 export function freezeRun(
   content: FileContent,
   options: FreezeOptions,
 ): { stretch: Stretch; segment: Segment } | undefined {
-  // One cut at a time: where the next stretch begins is known when the cut of this one is.
-  if (content.stretches.some((stretch) => !stretch.isCut)) return undefined;
+  if (content.stretches.length >= STRETCHES_MAX) return undefined;
+  // Where the stretch after this one begins is known when this one is cut.
+  if (content.stretches.some((stretch) => !stretch.isCut && !stretch.isFinal)) return undefined;
   const run = findRun(content, options.bytesMin);
   if (run === undefined) return undefined;
+  // What goes on beside a stretch is better cut together with it.
+  const isBeside = ({ isCut, range }: Stretch): boolean =>
+    !isCut && range.end >= run.offset && range.offset <= run.end;
+  if (content.stretches.some(isBeside)) return undefined;
   const isWhole = run.end - run.offset <= options.bytesMax;
   const isFinal = options.bytesMin <= 1 && isWhole;
   // A run cut short needs enough left over for a cut that does not depend on the rest.

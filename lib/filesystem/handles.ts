@@ -11,6 +11,8 @@ export interface OpenFile {
   readonly content: FileContent;
   /** Whether reads through it set the access time. */
   readonly notesAccess: boolean;
+  /** Open for reading and writing: what a shared mapping that can be written needs. */
+  readonly isMappable: boolean;
 }
 
 export class HandleTable {

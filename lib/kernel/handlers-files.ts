@@ -146,7 +146,7 @@ function replyCreated(
 function readInto(
   exchange: Exchange,
   context: HandlerContext,
-  { fh, offset, size }: decode.ReadRequest,
+  { fh, offset, size, fillsCache }: decode.ReadRequest,
   buffer: ReplyBuffer,
 ): void | Promise<void> {
   const { fs, replyBuffers } = context;
@@ -154,7 +154,7 @@ function readInto(
   try {
     if (size > buffer.payload.length) throw posixError(Errno.EINVAL);
     const into = buffer.payload.subarray(0, size);
-    const filled = fs.read(fh as FileHandle, offset, into);
+    const filled = fs.read(fh as FileHandle, offset, into, fillsCache);
     if (typeof filled === 'number') {
       exchange.replyFramed(buffer.framed, filled);
       return;

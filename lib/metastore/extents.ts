@@ -222,11 +222,12 @@ export class ExtentTable {
     { first, last }: { readonly first: number; readonly last: number },
   ): void {
     this.#flushFile(from.ino);
+    const moved = this.#coverageIn(from, first, last);
+    // Counting has read them: nothing may read them into memory between here and the move.
     for (const [key, segment] of this.#cache) {
       const isMoved = segment.ino === from.ino && segment.number >= first && segment.number <= last;
       if (isMoved) this.#cache.delete(key);
     }
-    const moved = this.#coverageIn(from, first, last);
     this.#moveRows.run(to.ino, from.ino, first, last);
     this.#cover(from, moved, -1);
     this.#cover(to, moved, 1);

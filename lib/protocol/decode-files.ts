@@ -2,7 +2,7 @@
 // request whose frame has been checked by its opcode's record.
 
 import { Errno } from '../errno.ts';
-import { SETXATTR_ACL_KILL_SGID, WriteFlag } from './flags.ts';
+import { ReadFlag, SETXATTR_ACL_KILL_SGID, WriteFlag } from './flags.ts';
 import { ProtocolError } from './protocol-error.ts';
 import type { Request } from './request.ts';
 import * as structs from './request-structs.ts';
@@ -45,6 +45,8 @@ export interface ReadRequest {
   /** File offset, or the cookie of READDIR. Beyond 2^53 - 1 it is clamped: no file reaches there. */
   readonly offset: number;
   readonly size: number;
+  /** The kernel keeps what it reads in its pages, where a mapping may change it. */
+  readonly fillsCache: boolean;
 }
 
 /** READ, READDIR and READDIRPLUS. */
@@ -55,6 +57,7 @@ export function decodeRead(request: Request): ReadRequest {
     fh: getU64(view, body, at.fh),
     offset: getU64Clamped(view, body, at.offset),
     size: getU32(view, body, at.size),
+    fillsCache: (getU32(view, body, at.read_flags) & ReadFlag.LOCKOWNER) === 0,
   };
 }
 

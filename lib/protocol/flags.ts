@@ -34,6 +34,12 @@ export const SetattrValid = {
 /** fuse_setxattr_in.setxattr_flags */
 export const SETXATTR_ACL_KILL_SGID = 1 << 0;
 
+/**
+ * fuse_read_in.read_flags. LOCKOWNER: a process reads past the page cache; without it the kernel fills
+ * its pages (fs/fuse/file.c, fuse_send_read and fuse_read_args_fill).
+ */
+export const ReadFlag = { LOCKOWNER: 1 << 1 } as const;
+
 /** fuse_write_in.write_flags */
 export const WriteFlag = { CACHE: 1 << 0, LOCKOWNER: 1 << 1, KILL_SUIDGID: 1 << 2 } as const;
 

@@ -11,7 +11,7 @@ import { BLOCK, More, contentOf, fileOf, mapped, memory, outcomeOf, rows, sizeOf
 import { Suite } from './suite.ts';
 
 const { AT_FDCWD, MAP_SHARED, MS_SYNC, O_APPEND, O_CREAT, O_RDONLY, O_RDWR, O_WRONLY } = Flag;
-const { PROT_READ, PROT_WRITE } = Flag;
+const { PROT_READ, PROT_WRITE, SEEK_DATA, SEEK_HOLE } = Flag;
 const { MAP_PRIVATE, MS_ASYNC, MS_INVALIDATE, O_DIRECT, PROT_EXEC } = More;
 const BOTH = PROT_READ | PROT_WRITE;
 const SIGBUS_EXIT = 128 + 7;
@@ -87,6 +87,32 @@ await suite.promises('mmap: shared with read and write elsewhere', async (probe)
   await caller.must('msync', address, bytes, MS_SYNC);
   await caller.must('munmap', address, bytes);
   t.equal((await other.pread(reader, 4, 10)).toString(), 'kept', 'after munmap');
+});
+
+await suite.promises('mmap: what was stored is no hole, before any msync', async (probe) => {
+  const { t, caller, at, startCaller } = probe;
+  const bytes = 64 * BLOCK;
+  const other = startCaller();
+  const fd = await fileOf(caller, at('file'));
+  await caller.must('ftruncate', fd, bytes);
+  await caller.must('fsync', fd);
+  const reader = await other.open(at('file'), O_RDONLY);
+  // The reader's pages are there before the store; a second look keeps them.
+  for (const when of ['the first read', 'the second read']) {
+    t.equal((await other.pread(reader, 4, 40 * BLOCK)).toString(), '\0\0\0\0', when);
+  }
+  const address = await mapped(caller, fd, { bytes });
+  await other.pread(reader, bytes, 0);
+  await caller.poke(address + 40 * BLOCK + 5, 'stored');
+  const sought = await other.call('lseek', reader, 0, SEEK_DATA);
+  t.ok(sought.value >= 0 && sought.value <= 40 * BLOCK + 5, `data from ${sought.value} on`);
+  const hole = await other.must('lseek', reader, 40 * BLOCK, SEEK_HOLE);
+  t.ok(hole.value > 40 * BLOCK, `a hole at ${hole.value}`);
+  const script = `
+    cp file copy; cp --sparse=always file sparse; tar -cSf - file | tar -xOf - > unpacked
+    for copy in copy sparse unpacked; do grep -ac stored $copy; done; grep -ac stored file`;
+  const { stdout } = await mustRun('bash', ['-euc', script], { cwd: at() });
+  t.equal(stdout, '1\n'.repeat(4), 'in every copy');
 });
 
 await suite.promises('mmap: private mappings', async ({ t, caller, at }) => {

@@ -46,32 +46,44 @@ async function largeFile(t: Test): Promise<LargeFile> {
   return { ...opened, fh, isRight };
 }
 
-t.test('cutting off most of a large file keeps what is in front, to the byte', async (t) => {
-  const { driver, store, fh, isRight } = await largeFile(t);
-  const { ino } = driver.stat('large');
-  const size = 9 * MIB + 17;
-  await driver.change((fs) => fs.setAttributes(ino, { size }, { uid: 0, gid: 0, pid: 1 }));
-  t.equal(driver.stat('large').size, size);
-  t.ok(await isRight([0, PART_BYTES - 5000, size - 10_000]));
-  await driver.change((fs) => fs.setAttributes(ino, { size: SIZE }, { uid: 0, gid: 0, pid: 1 }));
-  t.ok(await isRight([size - 5000, SIZE - 10_000, SIZE / 2], { from: size, to: SIZE }));
-  driver.release(fh);
-  await store.gc();
-  await assertStoreClean(t, store);
-  t.ok(store.statistics().referencedBytes <= size, 'what was cut off refers to nothing any more');
-});
+// Moving the segments reads the maps of the smaller part.
+const cuts = [
+  { what: 'most', size: 9 * MIB + 17 },
+  { what: 'less than half', size: SIZE - 300 * MIB - 17 },
+];
+for (const { what, size } of cuts) {
+  t.test(`cutting off ${what} of a large file keeps what is in front, to the byte`, async (t) => {
+    const { driver, store, fh, isRight } = await largeFile(t);
+    const { ino } = driver.stat('large');
+    await driver.change((fs) => fs.setAttributes(ino, { size }, { uid: 0, gid: 0, pid: 1 }));
+    t.equal(driver.stat('large').size, size);
+    t.ok(await isRight([0, PART_BYTES - 5000, size - 10_000]));
+    await driver.change((fs) => fs.setAttributes(ino, { size: SIZE }, { uid: 0, gid: 0, pid: 1 }));
+    t.ok(await isRight([size - 5000, SIZE - 10_000, SIZE / 2], { from: size, to: SIZE }));
+    driver.release(fh);
+    await store.gc();
+    await assertStoreClean(t, store);
+    t.ok(store.statistics().referencedBytes <= size, 'what was cut off refers to nothing any more');
+  });
+}
 
-t.test('punching a large hole keeps both sides, to the byte', async (t) => {
-  const { driver, store, fh, isRight } = await largeFile(t);
-  const hole = { from: 3 * MIB + 1, to: SIZE - 2 * MIB - 3 };
-  const range = { offset: hole.from, bytes: hole.to - hole.from };
-  await driver.allocate(fh, range, PUNCH_HOLE | KEEP_SIZE);
-  const places = [0, hole.from - 5000, hole.from + 5 * MIB, hole.to - 5000, SIZE - 10_000];
-  t.ok(await isRight(places, hole));
-  await store.commit();
-  await assertStoreClean(t, store);
-  driver.release(fh);
-  await driver.remove('large');
-  await store.gc();
-  await assertStoreClean(t, store);
-});
+const holes = [
+  { what: 'large', hole: { from: 3 * MIB + 1, to: SIZE - 2 * MIB - 3 } },
+  { what: 'smaller', hole: { from: 100 * MIB + 1, to: 390 * MIB } },
+];
+for (const { what, hole } of holes) {
+  t.test(`punching a ${what} hole keeps both sides, to the byte`, async (t) => {
+    const { driver, store, fh, isRight } = await largeFile(t);
+    const range = { offset: hole.from, bytes: hole.to - hole.from };
+    await driver.allocate(fh, range, PUNCH_HOLE | KEEP_SIZE);
+    const places = [0, hole.from - 5000, hole.from + 5 * MIB, hole.to - 5000, SIZE - 10_000];
+    t.ok(await isRight(places, hole));
+    await driver.write(fh, hole.to - 20 * MIB, randomBytesOf('again', MIB));
+    await store.commit();
+    await assertStoreClean(t, store);
+    driver.release(fh);
+    await driver.remove('large');
+    await store.gc();
+    await assertStoreClean(t, store);
+  });
+}

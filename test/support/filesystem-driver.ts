@@ -129,7 +129,7 @@ export class FileSystemDriver {
     let done = 0;
     while (done < bytes) {
       const part = into.subarray(done, Math.min(bytes, done + READ_BYTES_MAX));
-      const count = await this.fs.read(fh, offset + done, part);
+      const count = await this.fs.read(fh, offset + done, part, false);
       done += count;
       if (count < part.length) break;
     }
