@@ -100,6 +100,8 @@ class Thread {
       resourceLimits: { maxOldGenerationSizeMb: 64, maxYoungGenerationSizeMb: 8 },
     });
     this.#worker.on('message', (reply: FromWorker) => {
+      // Sent before the worker died, delivered after: its job has been rejected.
+      if (this.#failure !== undefined) return;
       const resolve = expectDefined(this.#replies.get(reply.slot), 'a job for the reply');
       this.#replies.delete(reply.slot);
       this.#rejections.delete(reply.slot);

@@ -12,7 +12,7 @@ const DAY_S = 24 * 60 * 60;
 /** Somebody read the file, the directory or the link. */
 export function noteAccess(core: Core, inode: Inode): void {
   const time = now();
-  if (!isDue(core, inode, time) || core.changes.isReadOnly()) return;
+  if (!isDue(core, inode, time) || !core.changes.mayTouch()) return;
   core.changes.begin();
   inode.atimeSec = time.sec;
   inode.atimeNsec = time.nsec;
@@ -22,7 +22,7 @@ export function noteAccess(core: Core, inode: Inode): void {
 /** For a file about to be opened for reading. */
 export function cachingOf(core: Core, inode: Inode): Caching {
   if (core.semantics.accessTimes === 'always') return 'none';
-  return isDue(core, inode, now()) ? 'renew' : 'keep';
+  return isDue(core, inode, now()) && core.changes.mayTouch() ? 'renew' : 'keep';
 }
 
 function isDue(core: Core, inode: Inode, time: Timestamp): boolean {

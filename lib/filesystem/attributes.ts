@@ -18,6 +18,7 @@ import {
 export const FILE_BYTES_MAX = Number.MAX_SAFE_INTEGER;
 
 const PERMISSION_BITS = 0o7777;
+const SET_ID_BITS = 0o6000;
 
 /** @throws EISDIR EINVAL EFBIG EROFS */
 export function setAttributes(
@@ -47,9 +48,15 @@ export function setAttributes(
  * A SETATTR without content: the kernel sends it before a write, fallocate or copy when the file has
  * setuid, setgid or capabilities and the caller may not keep all of them, and for a chown to nobody.
  * fs/fuse/dir.c (fuse_setattr) leaves it at that, and FALLOCATE and COPY_FILE_RANGE say nothing of it.
- * Root may keep setuid and setgid when it writes, and comes here then for capabilities.
+ * Root may keep setuid and setgid when it writes, and comes here then for capabilities. A stranger who
+ * has not the file open to write wanted a chown, which the kernel does not check when nothing is set.
+ * @throws EPERM
  */
 export function suspectPrivileges(core: Core, inode: Inode, caller: Caller): void {
+  const isStranger = caller.uid !== 0 && caller.uid !== inode.uid;
+  const isWritten = (core.contents.find(inode.ino)?.writingHandles ?? 0) > 0;
+  const hasSetIds = inode.isRegular && (inode.mode & SET_ID_BITS) !== 0;
+  if (hasSetIds && isStranger && !isWritten) throw posixError(Errno.EPERM);
   core.changes.begin();
   const isAboutCapability = caller.uid === 0 && hasCapability(core, inode);
   if (!isAboutCapability) clearSetIds(core, inode, caller);

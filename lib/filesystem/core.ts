@@ -16,6 +16,8 @@ import type { OrphanReclaimer } from './orphans.ts';
 export interface ChangeControl {
   /** To be called before each change. @throws EROFS when the mount is read-only */
   begin(): void;
+  /** Whether what is worth no error may change: access times. False when read-only or short of room. */
+  mayTouch(): boolean;
   /** A failure ended all changes: what is not durable yet never will be. */
   isReadOnly(): boolean;
   /** @throws ENOSPC when the host has no room for so many more bytes */

@@ -58,6 +58,13 @@ export interface ContentParts {
 /** From so many whole segments on, a range is given up in the background: 256 MiB. */
 const TAKEN_SEGMENTS_MIN = 64;
 
+/** What a handle was opened for. */
+export interface Access {
+  readonly isWriting: boolean;
+  /** Reading and writing: what a shared mapping that can be written needs. */
+  readonly isMappable: boolean;
+}
+
 export class FileContent {
   readonly inode: Inode;
   readonly dirty = new DirtyRanges();
@@ -68,8 +75,9 @@ export class FileContent {
   resume: ResumePoint | undefined;
   /** There may be a dirty run as long as a job; false: there is none, so nobody needs to look. */
   mayHaveLongRun = false;
-  /** Open handles, and those of them that a process may have mapped to write. */
+  /** Open handles; those that can write; those of these that a process may have mapped to write. */
   handles = 0;
+  writingHandles = 0;
   mappableHandles = 0;
   /**
    * The kernel may hold bytes stored through a mapping that it has not written yet: such a handle was
@@ -87,15 +95,19 @@ export class FileContent {
     this.#parts = parts;
   }
 
-  noteOpened(isMappable: boolean): void {
-    this.handles += 1;
-    if (isMappable) this.mappableHandles += 1;
+  noteOpened(access: Access): void {
+    this.#count(access, 1);
   }
 
-  noteClosed(isMappable: boolean): void {
-    this.handles -= 1;
-    if (isMappable) this.mappableHandles -= 1;
+  noteClosed(access: Access): void {
+    this.#count(access, -1);
     if (this.mappableHandles === 0) this.mayHaveUnseenStores = false;
+  }
+
+  #count({ isWriting, isMappable }: Access, by: 1 | -1): void {
+    this.handles += by;
+    if (isWriting) this.writingHandles += by;
+    if (isMappable) this.mappableHandles += by;
   }
 
   /** The kernel reads into its pages. */

@@ -20,6 +20,7 @@ import type { HandleTable, OpenFile } from './handles.ts';
 
 /** open(2) flags (asm-generic/fcntl.h). */
 const O_ACCMODE = 0o3;
+const O_RDONLY = 0o0;
 const O_RDWR = 0o2;
 const O_APPEND = 0o2000;
 const O_NOATIME = 0o1000000;
@@ -45,11 +46,12 @@ export function openFile(parts: FileParts, inode: Inode, open: OpenArguments): O
   if (inode.isDirectory) throw posixError(Errno.EISDIR);
   if (!inode.isRegular) throw posixError(Errno.ENXIO); // fifos and devices are the kernel's own
   const content = core.contents.open(inode);
-  const isMappable = (open.flags & O_ACCMODE) === O_RDWR;
-  content.noteOpened(isMappable);
+  const mode = open.flags & O_ACCMODE;
+  const access = { isWriting: mode !== O_RDONLY, isMappable: mode === O_RDWR };
+  content.noteOpened(access);
   core.orphans.noteOpened(inode.ino);
   const isQuiet = (open.flags & O_NOATIME) !== 0;
-  const fh = handles.addFile({ inode, content, notesAccess: !isQuiet, isMappable });
+  const fh = handles.addFile({ inode, content, notesAccess: !isQuiet, access });
   // Reads that fill no pages leave it known whether a mapping may have stored something (seekFile).
   if (content.mappableHandles > 0) return { fh, caching: 'none' };
   return { fh, caching: isQuiet ? 'keep' : cachingOf(core, inode) };
@@ -59,7 +61,7 @@ export function releaseFile(parts: FileParts, fh: FileHandle): void {
   const file = parts.handles.removeFile(fh);
   if (file === undefined) return;
   const { content, inode } = file;
-  content.noteClosed(file.isMappable);
+  content.noteClosed(file.access);
   if (content.handles === 0) parts.ingest.noteClosed(content);
   parts.core.contents.release(content);
   parts.core.orphans.noteClosed(inode.ino);
@@ -159,7 +161,6 @@ export function allocate(
   else content.replaceStored({ offset: range.offset, end }, []);
   const extends_ = !keepsSize && end > inode.size;
   if (extends_) core.metastore.inodes.resize(inode, end);
-  if (kind === 0 && !extends_) return;
   dropCapability(core, inode);
   touchContent(core, inode);
 }

@@ -4,15 +4,14 @@ import { Errno } from '../errno.ts';
 import { posixError } from '../errors.ts';
 import type { Inode } from '../metastore/inodes.ts';
 import type { FileHandle } from './contract.ts';
-import type { FileContent } from './file-content.ts';
+import type { Access, FileContent } from './file-content.ts';
 
 export interface OpenFile {
   readonly inode: Inode;
   readonly content: FileContent;
   /** Whether reads through it set the access time. */
   readonly notesAccess: boolean;
-  /** Open for reading and writing: what a shared mapping that can be written needs. */
-  readonly isMappable: boolean;
+  readonly access: Access;
 }
 
 export class HandleTable {

@@ -88,7 +88,10 @@ function logFailure(exchange: Exchange, error: unknown): void {
   if (error instanceof PosixError && !exchange.isReplied) return;
   const { name: op, nodeid, pid } = exchange.request;
   const where = { op, nodeid, pid, isReplied: exchange.isReplied };
-  if (error instanceof ProtocolError) {
+  if (error instanceof ProtocolError && error.errno === Errno.EFBIG) {
+    // Any user can ask for what no file can hold, and go on asking.
+    exchange.log.debug(where, `${op} refused: ${error.message}`);
+  } else if (error instanceof ProtocolError) {
     exchange.log.warn(where, `${op} refused: ${error.message}`);
   } else if (error instanceof DedupfsError && error.errno === Errno.ENOSPC) {
     // Each write of a writer that goes on trying; the store itself reports that it is full.

@@ -44,13 +44,19 @@ export function read(exchange: Exchange, context: HandlerContext): void | Promis
     .then((freed) => readInto(exchange, context, request, freed));
 }
 
-export function write(exchange: Exchange, { fs }: HandlerContext): void {
+/** With O_DSYNC, O_SYNC (which has its bit), RWF_DSYNC or on a mount with `sync`, durable before the reply. */
+export function write(exchange: Exchange, { fs }: HandlerContext): void | Promise<void> {
   const { slab } = exchange;
   // The session keeps the slab of a WRITE that waits.
   if (slab === undefined) throw new Error('a WRITE without its slab');
   const request = decode.decodeWrite(exchange.request);
   const payload = { slab, offset: request.dataOffset, bytes: request.dataBytes };
-  exchange.replyWritten(fs.write(request.fh as FileHandle, payload, request, exchange));
+  const fh = request.fh as FileHandle;
+  const written = fs.write(fh, payload, request, exchange);
+  if ((request.flags & OpenFlag.DSYNC) !== 0) {
+    return fs.fsync(fh).then(() => void exchange.replyWritten(written));
+  }
+  exchange.replyWritten(written);
 }
 
 export function flush(exchange: Exchange, { fs }: HandlerContext): void {

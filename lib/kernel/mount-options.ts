@@ -10,7 +10,6 @@ export const MountFlag = {
   NODEV: 1 << 2,
   NOEXEC: 1 << 3,
   SYNCHRONOUS: 1 << 4,
-  DIRSYNC: 1 << 7,
   NOATIME: 1 << 10,
   NODIRATIME: 1 << 11,
   RELATIME: 1 << 21,
@@ -78,7 +77,6 @@ const plain: Record<string, Effect> = {
   exec: clear(MountFlag.NOEXEC),
   sync: set(MountFlag.SYNCHRONOUS),
   async: clear(MountFlag.SYNCHRONOUS),
-  dirsync: set(MountFlag.DIRSYNC),
   noatime: only(MountFlag.NOATIME, ACCESS_TIMES),
   atime: clear(MountFlag.NOATIME),
   nodiratime: set(MountFlag.NODIRATIME),
@@ -188,7 +186,6 @@ const helperFlags: readonly [flag: number, name: string][] = [
   [MountFlag.NODEV, 'nodev'],
   [MountFlag.NOEXEC, 'noexec'],
   [MountFlag.SYNCHRONOUS, 'sync'],
-  [MountFlag.DIRSYNC, 'dirsync'],
   [MountFlag.NOATIME, 'noatime'],
 ];
 

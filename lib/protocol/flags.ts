@@ -44,7 +44,7 @@ export const ReadFlag = { LOCKOWNER: 1 << 1 } as const;
 export const WriteFlag = { CACHE: 1 << 0, LOCKOWNER: 1 << 1, KILL_SUIDGID: 1 << 2 } as const;
 
 /** open(2) flags the kernel boundary looks at (asm-generic/fcntl.h). */
-export const OpenFlag = { ACCMODE: 3, RDONLY: 0, APPEND: 0o2000 } as const;
+export const OpenFlag = { ACCMODE: 3, RDONLY: 0, APPEND: 0o2000, DSYNC: 0o10000 } as const;
 
 /** st_mode */
 export const FILE_TYPE_MASK = 0o170000;

@@ -35,6 +35,12 @@ export class HostSpace {
     this.#admittedBytes += bytes;
   }
 
+  /** Whether more than the margin is left. */
+  get isRoomy(): boolean {
+    this.#refresh();
+    return this.#availableBytes - this.#admittedBytes >= MARGIN_BYTES;
+  }
+
   /** Whether so many bytes fit on the host now, whatever else is under way. */
   hasHostRoom(bytes: number): boolean {
     const host = statfsSync(this.#storePath);

@@ -122,6 +122,7 @@ class OpenStore implements Store {
     this.created = found.created;
     this.#metastore = metastore;
     this.#blockStore = blockStore;
+    const space = new HostSpace(storePath, () => this.#dataPath.pendingBytes);
     this.#dataPath = new DataPath({
       format: found.format,
       compression: args.compression,
@@ -129,12 +130,12 @@ class OpenStore implements Store {
       metastore,
       blockStore,
       isGateOpen: () => this.#gate.isOpen,
+      hasRoom: (bytes) => space.hasHostRoom(bytes),
       takeSegments: (inode, segments) => this.#orphans.takeSegments(inode, segments),
       onPack: () => this.#committer.notePack(),
       onFailure: (what, error) => this.#committer.fail(what, error),
     });
     const { contentIngest, packWriter, contents, gather, hash } = this.#dataPath;
-    const space = new HostSpace(storePath, () => this.#dataPath.pendingBytes);
     this.#committer = new Committer({
       gate: this.#gate,
       contentIngest,
@@ -184,6 +185,7 @@ class OpenStore implements Store {
   #changeControl(space: HostSpace): ChangeControl {
     return {
       begin: () => this.#committer.noteChange(),
+      mayTouch: () => this.#committer.readOnlyReason === undefined && space.isRoomy,
       isReadOnly: () => this.#committer.readOnlyReason !== undefined,
       admit: (bytes) => {
         if (this.#dataPath.packWriter.isStuck) throw posixError(Errno.ENOSPC);

@@ -6,7 +6,8 @@
 // Run all of it: DEDUPFS_FULL=1 node dist/test/acceptance/kill.test.js            (25 rounds)
 // DEDUPFS_KILL_ROUNDS and DEDUPFS_SEED replace number and seed.
 
-import { mkdirSync, statSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import { mkdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import t, { type Test } from 'tap';
@@ -63,6 +64,24 @@ await t.test('what is older than 5 s survives without fsync', async (t) => {
   await store.mount();
   const { stdout } = await store.mustRunScript('cat *', { cwd: store.path('old') });
   t.equal(stdout, 'content\n');
+});
+
+await t.test('a synchronous write survives at once', async (t) => {
+  for (const flag of ['sync', 'dsync', 'direct,dsync']) {
+    const path = store.path(`written-${flag}`);
+    const content = randomBytes(64 * 1024)
+      .toString('base64')
+      .slice(0, 64 * 1024);
+    writeFileSync(join(store.directory, 'content'), content);
+    // The name is made durable first: the flags are about the file.
+    await store.mustRun('bash', ['-euc', 'touch "$1"; sync "$1"', 'bash', path]);
+    const args = ['if=content', `of=${path}`, 'bs=4k', 'conv=notrunc', `oflag=${flag}`];
+    await store.mustRun('dd', [...args, 'status=none'], { cwd: store.directory });
+    await store.killDaemon();
+    await store.clearDeadMount();
+    await store.mount();
+    t.equal((await store.mustRun('cat', [path])).stdout, content, flag);
+  }
 });
 
 await t.test('the store is clean and had something to lose', async (t) => {

@@ -25,7 +25,7 @@ t.test('errnos and log levels', (t) => {
   const cases = [
     { error: posixError(Errno.ENOENT), errno: Errno.ENOENT, level: undefined },
     { error: new ProtocolError('cut'), errno: Errno.EIO, level: 'warn' },
-    { error: new ProtocolError('far', Errno.EFBIG), errno: Errno.EFBIG, level: 'warn' },
+    { error: new ProtocolError('far', Errno.EFBIG), errno: Errno.EFBIG, level: 'debug' },
     { error: new NoSpaceError('full'), errno: Errno.ENOSPC, level: 'debug' },
     { error: new CorruptionError('chunk 5'), errno: Errno.EIO, level: 'error' },
     { error: new TypeError('bug'), errno: Errno.EIO, level: 'error' },

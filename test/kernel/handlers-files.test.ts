@@ -61,6 +61,29 @@ t.test('a write lands at the start of a page of its slab', async (t) => {
   t.strictSame(seen, [[fh, 'data', 0, 2 ** 33, 0, false]]);
 });
 
+t.test('a synchronous write is answered when it is durable', async (t) => {
+  const O_DSYNC = 0o10000;
+  let makeDurable = (): void => undefined;
+  const { kernel, ino, fh } = served({
+    fsync: async () => new Promise((resolve) => (makeDurable = resolve)),
+  });
+  const plain = await kernel.write(ino, fh, 0, Buffer.from('plain'), 0o1);
+  t.match(parse(replies.writeOut, plain.body), { size: 5 }, 'at once');
+  let isAnswered = false;
+  const reply = kernel.write(ino, fh, 0, Buffer.from('safe'), 0o1 | O_DSYNC);
+  void reply.then(() => (isAnswered = true));
+  await new Promise((resolve) => setImmediate(resolve));
+  t.notOk(isAnswered, 'not before');
+  makeDurable();
+  t.match(parse(replies.writeOut, (await reply).body), { size: 4 });
+});
+
+t.test('a synchronous write that cannot be made durable fails', async (t) => {
+  const { kernel, ino, fh } = served({ fsync: () => Promise.reject(new Error('no disk')) });
+  const { errno } = await kernel.write(ino, fh, 0, Buffer.from('safe'), 0o1 | 0o10000);
+  t.equal(errno, Errno.EIO);
+});
+
 t.test('reads: full, short, at the end, later, and failing', async (t) => {
   const fill = (into: Buffer, text: string): number => into.write(text, 'latin1');
   const cases: { read: FileSystem['read']; want: string | number }[] = [

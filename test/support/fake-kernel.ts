@@ -186,8 +186,8 @@ export class FakeKernel implements ReplySink {
     return this.call('OPEN', { nodeid, body: [build(requests.openIn, { flags })] });
   }
 
-  write(nodeid: number, fh: number, offset: number, data: Uint8Array): Promise<Reply> {
-    const input = build(requests.writeIn, { fh, offset, size: data.length });
+  write(nodeid: number, fh: number, offset: number, data: Uint8Array, flags = 0): Promise<Reply> {
+    const input = build(requests.writeIn, { fh, offset, size: data.length, flags });
     return this.call('WRITE', { nodeid, body: [input, data] });
   }
 
