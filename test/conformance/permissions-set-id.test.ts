@@ -110,6 +110,19 @@ await suite.promises('the set-ID bits of who is not in the group', async (probe)
   }
 }); // prettier-ignore
 
+await suite.promises('a stranger takes nobody the set-ID bits', async (probe) => {
+  const { t } = probe;
+  const root = await Actor.root(probe);
+  const stranger = await Actor.user(probe, { uid: FOREIGN, gid: FOREIGN });
+  for (const [mode, errno] of [[0o4755, 'EPERM'], [0o6777, 'EPERM'], [0o755, '']] as const) {
+    await root.put('file', 'some content');
+    await must(root.chown('file', ALICE, ALICE), root.chmod('file', mode));
+    t.equal(await stranger.chown('file', -1, -1), errno, `chown of nothing, ${mode.toString(8)}`);
+    t.equal((await root.mode('file')).toString(8), mode.toString(8), 'mode');
+    await must(root.unlink('file'));
+  }
+}); // prettier-ignore
+
 await suite.promises('the set-ID bits of a directory stay', async (probe) => {
   const { t } = probe;
   const root = await Actor.root(probe);
