@@ -14,9 +14,9 @@ import {
 } from '../access-control-list.ts';
 import { Errno } from '../errno.ts';
 import { posixError } from '../errors.ts';
-import { HAS_XATTRS, type Inode } from '../metastore/inodes.ts';
+import type { Inode } from '../metastore/inodes.ts';
 import type { CreateArguments } from './contract.ts';
-import { refreshXattrFlag, touchStatus, type Core } from './core.ts';
+import { deleteXattr, findXattr, putXattr, touchStatus, type Core } from './core.ts';
 
 const ACCESS = Buffer.from(ACCESS_ACL);
 const DEFAULT = Buffer.from(DEFAULT_ACL);
@@ -45,7 +45,7 @@ export function setAcl(
   } else {
     inode.mode = modeOf(acl, inode.mode);
     if (dropSetgid) inode.mode &= ~SET_GROUP_ID;
-    if (isMinimal(acl)) drop(core, inode, ACCESS);
+    if (isMinimal(acl)) deleteXattr(core, inode, ACCESS);
     else keep(core, inode, ACCESS, acl);
   }
   touchStatus(core, inode);
@@ -53,7 +53,7 @@ export function setAcl(
 
 /** Without a list of that kind this does nothing, as on other filesystems. */
 export function removeAcl(core: Core, inode: Inode, name: Buffer): void {
-  if (drop(core, inode, name)) touchStatus(core, inode);
+  if (deleteXattr(core, inode, name)) touchStatus(core, inode);
 }
 
 /** The mode was changed by chmod(2): the access list follows. */
@@ -84,21 +84,10 @@ export function inheritPermissions(
 }
 
 function find(core: Core, inode: Inode, name: Buffer): AccessControlList | undefined {
-  if ((inode.flags & HAS_XATTRS) === 0) return undefined;
-  const value = core.metastore.xattrs.get(inode.ino, name);
+  const value = findXattr(core, inode, name);
   return value === undefined ? undefined : parseAcl(value);
 }
 
 function keep(core: Core, inode: Inode, name: Buffer, acl: AccessControlList): void {
-  core.metastore.xattrs.put(inode.ino, name, formatAcl(acl));
-  inode.flags |= HAS_XATTRS;
-  core.metastore.inodes.touch(inode);
-}
-
-/** Returns whether there was one. */
-function drop(core: Core, inode: Inode, name: Buffer): boolean {
-  if ((inode.flags & HAS_XATTRS) === 0) return false;
-  const wasThere = core.metastore.xattrs.delete(inode.ino, name);
-  if (wasThere) refreshXattrFlag(core, inode);
-  return wasThere;
+  putXattr(core, inode, name, formatAcl(acl));
 }

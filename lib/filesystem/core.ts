@@ -70,16 +70,34 @@ export function touchContent(core: Core, inode: Inode): void {
   inode.mtimeNsec = inode.ctimeNsec;
 }
 
+/** Most files have no xattrs, and their flag says so without a query. */
+export function findXattr(core: Core, inode: Inode, name: Buffer): Buffer | undefined {
+  if ((inode.flags & HAS_XATTRS) === 0) return undefined;
+  return core.metastore.xattrs.get(inode.ino, name);
+}
+
+export function putXattr(core: Core, inode: Inode, name: Buffer, value: Buffer): void {
+  core.metastore.xattrs.put(inode.ino, name, value);
+  inode.flags |= HAS_XATTRS;
+  core.metastore.inodes.touch(inode);
+}
+
+/** Returns whether there was one. */
+export function deleteXattr(core: Core, inode: Inode, name: Buffer): boolean {
+  const { xattrs, inodes } = core.metastore;
+  if ((inode.flags & HAS_XATTRS) === 0 || !xattrs.delete(inode.ino, name)) return false;
+  if (!xattrs.hasAny(inode.ino)) inode.flags &= ~HAS_XATTRS;
+  inodes.touch(inode);
+  return true;
+}
+
 /** The content or owner of a file changed: its capabilities go. */
 export function dropCapability(core: Core, inode: Inode): void {
-  if (!hasCapability(core, inode)) return;
-  core.metastore.xattrs.delete(inode.ino, CAPABILITY);
-  refreshXattrFlag(core, inode);
+  if (inode.isRegular) deleteXattr(core, inode, CAPABILITY);
 }
 
 export function hasCapability(core: Core, inode: Inode): boolean {
-  if ((inode.flags & HAS_XATTRS) === 0 || !inode.isRegular) return false;
-  return core.metastore.xattrs.get(inode.ino, CAPABILITY) !== undefined;
+  return inode.isRegular && findXattr(core, inode, CAPABILITY) !== undefined;
 }
 
 /**
@@ -93,12 +111,6 @@ export function clearSetIds(core: Core, inode: Inode, caller: Caller): void {
   const isOutside = caller.uid !== 0 && caller.gid !== inode.gid;
   const clearsGroup = (inode.mode & GROUP_EXECUTE) !== 0 || isOutside;
   inode.mode &= ~(clearsGroup ? SET_USER_ID | SET_GROUP_ID : SET_USER_ID);
-  core.metastore.inodes.touch(inode);
-}
-
-export function refreshXattrFlag(core: Core, inode: Inode): void {
-  const hasAny = core.metastore.xattrs.hasAny(inode.ino);
-  inode.flags = hasAny ? inode.flags | HAS_XATTRS : inode.flags & ~HAS_XATTRS;
   core.metastore.inodes.touch(inode);
 }
 

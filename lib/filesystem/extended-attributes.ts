@@ -5,7 +5,7 @@ import { posixError } from '../errors.ts';
 import { HAS_XATTRS, type Inode } from '../metastore/inodes.ts';
 import { isAclName, removeAcl, setAcl } from './acls.ts';
 import type { Caller } from './contract.ts';
-import { refreshXattrFlag, touchStatus, type Core } from './core.ts';
+import { deleteXattr, findXattr, putXattr, touchStatus, type Core } from './core.ts';
 
 const XATTR_CREATE = 1;
 const XATTR_REPLACE = 2;
@@ -20,9 +20,7 @@ const PREFIXES = ['user.', 'trusted.', 'security.'];
 /** @throws ENODATA EOPNOTSUPP */
 export function getXattr(core: Core, inode: Inode, name: Buffer): Buffer {
   checkXattrName(core, name);
-  // The kernel asks for security.* often; most files have nothing.
-  if ((inode.flags & HAS_XATTRS) === 0) throw posixError(Errno.ENODATA);
-  const value = core.metastore.xattrs.get(inode.ino, name);
+  const value = findXattr(core, inode, name);
   if (value === undefined) throw posixError(Errno.ENODATA);
   return value;
 }
@@ -60,14 +58,13 @@ export function setXattr(
     return;
   }
   const { xattrs } = core.metastore;
-  const present = xattrs.get(inode.ino, name);
+  const present = findXattr(core, inode, name);
   if ((flags & XATTR_CREATE) !== 0 && present !== undefined) throw posixError(Errno.EEXIST);
   if ((flags & XATTR_REPLACE) !== 0 && present === undefined) throw posixError(Errno.ENODATA);
   const listBytes = xattrs.names(inode.ino).reduce((sum, other) => sum + other.length + 1, 0);
   const bytes = listBytes + name.length + 1;
   if (present === undefined && bytes > LIST_BYTES_MAX) throw posixError(Errno.ENOSPC);
-  xattrs.put(inode.ino, name, value);
-  inode.flags |= HAS_XATTRS;
+  putXattr(core, inode, name, value);
   touchStatus(core, inode);
 }
 
@@ -79,8 +76,7 @@ export function removeXattr(core: Core, inode: Inode, name: Buffer): void {
     removeAcl(core, inode, name);
     return;
   }
-  if (!core.metastore.xattrs.delete(inode.ino, name)) throw posixError(Errno.ENODATA);
-  refreshXattrFlag(core, inode);
+  if (!deleteXattr(core, inode, name)) throw posixError(Errno.ENODATA);
   touchStatus(core, inode);
 }
 
