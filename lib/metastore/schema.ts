@@ -4,7 +4,7 @@
 // Ids of inodes, chunks, packs and arenas are never reused (I3): the counters in `meta` only rise.
 
 /** Version of this schema, in `meta` under 'format' and in the FORMAT file. */
-export const FORMAT_VERSION = 2;
+export const FORMAT_VERSION = 3;
 
 export const SCHEMA = `
 -- Key/value pairs: uuid, format, batch (number of the last commit), next ids, and the totals that
@@ -92,6 +92,14 @@ CREATE TABLE chunk (
   stored INTEGER NOT NULL          -- bytes of its record in the pack
 ) STRICT;
 CREATE UNIQUE INDEX chunk_h ON chunk (h);
+
+-- Chunks found bad (G6): chunk.h is NULL, so that nothing new refers to them, and what they should be
+-- is remembered here. Storing the same content again gives such a chunk a new record under its old
+-- id, which repairs every file that refers to it, and deletes the row.
+CREATE TABLE quarantine (
+  h     BLOB PRIMARY KEY,          -- first 16 bytes of the fingerprint
+  chunk INTEGER NOT NULL UNIQUE
+) WITHOUT ROWID, STRICT;
 
 CREATE TABLE pack (
   id    INTEGER PRIMARY KEY,       -- key of the value in the arena

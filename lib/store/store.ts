@@ -32,6 +32,7 @@ import type {
 } from './contract.ts';
 import { DataPath } from './data-path.ts';
 import { findOrCreate, prepareFolder, type FoundStore } from './create.ts';
+import { GcSchedule } from './gc-schedule.ts';
 import { HostSpace } from './host-space.ts';
 import { StoreLock } from './lock.ts';
 import { recover } from './recover.ts';
@@ -44,10 +45,6 @@ const DEFAULT_SEMANTICS: Semantics = {
   accessTimes: 'relative',
   directoryAccessTimes: true,
 };
-/** How often the daemon looks whether gc is worth a run. */
-const GC_INTERVAL_MS = 2000;
-/** After a run that gave nothing back (damage, no room) or failed. */
-const GC_RETRY_MS = 60_000;
 
 /** @throws UserError NO_STORE LOCKED WRONG_FORMAT STORE_CONFLICT STORE_INCONSISTENT DISK_FULL NO_PERMISSION USAGE */
 export async function openStore(path: string, options: StoreOptions): Promise<Store> {
@@ -85,9 +82,7 @@ class OpenStore implements Store {
   readonly #orphans: OrphanReclaimer;
   readonly #collector: GarbageCollector;
   readonly #gate = new CommitGate();
-  #gcTimer: NodeJS.Timeout | undefined;
-  #isGcCancelled = false;
-  #gcNotBeforeMs = 0;
+  readonly #gcSchedule: GcSchedule;
   #closing: Promise<void> | undefined;
 
   /** Opens both stores and recovers, before anything can change. */
@@ -135,7 +130,7 @@ class OpenStore implements Store {
       onPack: () => this.#committer.notePack(),
       onFailure: (what, error) => this.#committer.fail(what, error),
     });
-    const { contentIngest, packWriter, contents, gather, hash } = this.#dataPath;
+    const { contentIngest, packWriter, contents, hash } = this.#dataPath;
     this.#committer = new Committer({
       gate: this.#gate,
       contentIngest,
@@ -166,19 +161,29 @@ class OpenStore implements Store {
       noteChange: () => this.#committer.noteChange(),
       commit: async () => this.commit(),
     });
-    this.filesystem = new DedupFileSystem({
+    this.#gcSchedule = new GcSchedule(this.#collector, {
+      log,
+      mayChange: () => this.#closing === undefined && this.#committer.readOnlyReason === undefined,
+    });
+    this.filesystem = this.#createFileSystem(space);
+  }
+
+  #createFileSystem(space: HostSpace): DedupFileSystem {
+    const { log, semantics } = this.#arguments.options;
+    const { contentIngest, contents, gather } = this.#dataPath;
+    return new DedupFileSystem({
       core: {
-        metastore,
+        metastore: this.#metastore,
         contents,
         orphans: this.#orphans,
         gate: this.#gate,
-        semantics: options.semantics ?? DEFAULT_SEMANTICS,
+        semantics: semantics ?? DEFAULT_SEMANTICS,
         log,
         changes: this.#changeControl(space),
       },
       ingest: contentIngest,
       gather,
-      statistics: () => hostStatistics(this.path, metastore.counters, space),
+      statistics: () => hostStatistics(this.path, this.#metastore.counters, space),
     });
   }
 
@@ -204,35 +209,7 @@ class OpenStore implements Store {
     );
     if (!options.background) return;
     this.#orphans.reclaimLeftovers();
-    this.#gcTimer = setInterval(() => this.#gcInBackground(), GC_INTERVAL_MS);
-  }
-
-  #gcInBackground(): void {
-    if (this.#collector.isRunning || this.#closing !== undefined) return;
-    if (this.#committer.readOnlyReason !== undefined) return;
-    const isNeeded = this.#collector.plan().arenas.some(({ action }) => action !== 'keep');
-    if (!isNeeded) return;
-    if (performance.now() < this.#gcNotBeforeMs) return;
-    this.#isGcCancelled = false;
-    const retryLater = (): void => {
-      this.#gcNotBeforeMs = performance.now() + GC_RETRY_MS;
-    };
-    this.#collector.run({ isCancelled: () => this.#isGcCancelled }).then(
-      (report) => {
-        const wasPlanned = report.plan.arenas.some(({ action }) => action !== 'keep');
-        if (wasPlanned && report.arenasRemoved === 0) retryLater();
-      },
-      (error: unknown) => {
-        this.#arguments.options.log.error({ err: error }, 'gc failed; it will be tried again');
-        retryLater();
-      },
-    );
-  }
-
-  /** Ends a background run of gc at its next slice; whatever it did stays valid. */
-  async #stopCollector(): Promise<void> {
-    this.#isGcCancelled = true;
-    if (this.#collector.isRunning) await this.#collector.run().catch(() => undefined);
+    this.#gcSchedule.start();
   }
 
   statistics(): StoreStatistics {
@@ -267,7 +244,7 @@ class OpenStore implements Store {
     onProgress?: (progress: FsckProgress) => void;
   }): Promise<FsckReport> {
     // gc removes files outside of a commit: it must not be half way.
-    await this.#stopCollector();
+    await this.#gcSchedule.interrupt();
     return this.#committer.exclusively(async () =>
       runFsck(
         {
@@ -293,9 +270,9 @@ class OpenStore implements Store {
   }
 
   async #close(): Promise<void> {
-    clearInterval(this.#gcTimer);
+    this.#gcSchedule.stop();
     try {
-      await this.#stopCollector();
+      await this.#gcSchedule.interrupt();
       // Removed files that are still open stay orphans: the next mount gives their space back.
       if (this.#committer.readOnlyReason === undefined) await this.commit();
     } finally {

@@ -1,0 +1,67 @@
+// When gc runs by itself: the daemon looks every few seconds whether an arena is worth emptying.
+
+import { describeError } from '../errors.ts';
+import type { Logger } from '../log.ts';
+import type { GarbageCollector } from '../maintenance/gc.ts';
+
+const INTERVAL_MS = 2000;
+/** After a run that gave nothing back (damage, no room) or failed. */
+const RETRY_MS = 60_000;
+
+export class GcSchedule {
+  readonly #collector: GarbageCollector;
+  readonly #log: Logger;
+  /** Whether the store takes changes. */
+  readonly #mayChange: () => boolean;
+  #timer: NodeJS.Timeout | undefined;
+  #isCancelled = false;
+  #notBeforeMs = 0;
+
+  constructor(collector: GarbageCollector, options: { log: Logger; mayChange: () => boolean }) {
+    this.#collector = collector;
+    this.#log = options.log;
+    this.#mayChange = options.mayChange;
+  }
+
+  start(): void {
+    this.#timer = setInterval(() => this.#look(), INTERVAL_MS);
+  }
+
+  #look(): void {
+    if (this.#collector.isRunning || !this.#mayChange()) return;
+    if (!isWorthwhile(this.#collector.plan())) return;
+    if (performance.now() < this.#notBeforeMs) return;
+    this.#isCancelled = false;
+    this.#collector.run({ isCancelled: () => this.#isCancelled }).then(
+      (report) => {
+        if (isWorthwhile(report.plan) && report.arenasRemoved === 0) this.#retryLater();
+      },
+      (error: unknown) => {
+        this.#log.error({ err: error }, 'gc failed; it will be tried again');
+        this.#retryLater();
+      },
+    );
+  }
+
+  #retryLater(): void {
+    this.#notBeforeMs = performance.now() + RETRY_MS;
+  }
+
+  /** Ends a run under way at its next slice; whatever it did stays valid. */
+  async interrupt(): Promise<void> {
+    this.#isCancelled = true;
+    if (!this.#collector.isRunning) return;
+    await this.#collector.run().catch((error: unknown) => {
+      this.#log.debug({ reason: describeError(error) }, 'the interrupted gc had failed');
+    });
+  }
+
+  /** Starts no more runs. */
+  stop(): void {
+    clearInterval(this.#timer);
+  }
+}
+
+function isWorthwhile(plan: ReturnType<GarbageCollector['plan']>): boolean {
+  return plan.arenas.some(({ action }) => action !== 'keep');
+}
