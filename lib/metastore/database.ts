@@ -6,6 +6,7 @@
 // they are as durable as synchronous=FULL, and the event loop does not wait for the disk.
 
 import { closeSync, existsSync, fdatasync, fstatSync, openSync, statSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { promisify } from 'node:util';
 import Database from 'better-sqlite3';
 import { assert } from '../assert.ts';
@@ -66,7 +67,7 @@ export class MetaDatabase {
       throw new UserError(
         ExitCode.NO_STORE,
         'DEDUPFS_NO_METASTORE',
-        `the metastore ${path} is missing; restore it from a backup of the store`,
+        `the metastore ${path} is missing; 'dedupfs fsck --rebuild ${dirname(path)}' makes it from the last checkpoint`,
       );
     }
     this.connection = new Database(path, { readonly: this.#isReadOnly });
@@ -141,10 +142,11 @@ export class MetaDatabase {
     if (bytes < (this.#held?.walBytesMax ?? (isIdle ? WAL_BYTES_IDLE : WAL_BYTES_MAX))) return;
     if (this.#held !== undefined) this.#held.isLost = true;
     this.#held = undefined;
-    this.#foldWal();
+    this.foldWal();
   }
 
-  #foldWal(): void {
+  /** Moves the WAL into the main file, which is synced. Right after a commit. */
+  foldWal(): void {
     // A checkpoint cannot run inside the batch, which is empty at this point.
     this.connection.exec('COMMIT');
     try {
@@ -164,7 +166,7 @@ export class MetaDatabase {
    */
   holdMainFile(): HeldMainFile {
     assert(this.#held === undefined, 'one copy of the main file at a time');
-    this.#foldWal();
+    this.foldWal();
     assert(this.walBytes === 0, 'the WAL is empty after a checkpoint');
     this.#mainDescriptor ??= openSync(this.path, 'r');
     const pageBytes = this.connection.pragma('page_size', { simple: true }) as number;
