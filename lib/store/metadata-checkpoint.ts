@@ -27,7 +27,7 @@ import type { CheckpointReport, CheckpointSummary } from './contract.ts';
 /** An arena with more than so many times what the newest image needs is left for a new one... */
 const ARENA_SHARE_MAX = 2;
 /** ...unless that is little. */
-const ARENA_BYTES_MIN = 8 * 1024 * 1024;
+const ARENA_BYTES_MIN = 2 * 1024 * 1024;
 /** A full copy each week: pages that rotted in the arena would be named again and again. */
 const ARENA_AGE_MAX_MS = 7 * 24 * 60 * 60 * 1000;
 /** An arena never holds more: twice the image, a checkpoint of all pages, maps and a manifest. */
