@@ -35,7 +35,7 @@ export class ChangingTree {
 
   /** Changes about one file in `oneIn`, and adds and removes a few. */
   change(oneIn: number): void {
-    for (const path of [...this.#files.keys()]) {
+    for (const path of this.#files.keys()) {
       if (this.#random.oneIn(oneIn)) this.#changeFile(path);
     }
     const added = this.#random.below(4);
