@@ -4,7 +4,7 @@
 import { createHash } from 'node:crypto';
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { Random, contentOf } from '../support/random.ts';
+import { contentOf, type Random } from '../support/random.ts';
 
 /** Path below the root -> sha256 in hex. */
 export type Manifest = ReadonlyMap<string, string>;
