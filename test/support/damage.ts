@@ -228,6 +228,15 @@ export function flipByte(path: string, offset: number): void {
   overwrite(path, offset, Buffer.from([byte.readUInt8(0) ^ 0xff]));
 }
 
+/** Inverts one bit of a file. */
+export function flipBit(path: string, offset: number, bit: number): void {
+  const byte = Buffer.alloc(1);
+  const descriptor = openSync(path, 'r');
+  readSync(descriptor, byte, 0, 1, offset);
+  closeSync(descriptor);
+  overwrite(path, offset, Buffer.from([byte.readUInt8(0) ^ (1 << bit)]));
+}
+
 /** Where the pack begins in its arena's file. */
 export function findPack(path: string, packId: number): number {
   const header = Buffer.alloc(12);
