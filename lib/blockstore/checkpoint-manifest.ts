@@ -9,6 +9,9 @@ import { mapCount, PAGE_FINGERPRINT_BYTES, type StoredPage } from './page-map.ts
 /** Codec of a manifest: none, so that it can be read with a hex editor in need. */
 const CODEC_NONE = 0;
 
+/** What an entry of a pack says that is no chunk of the metastore. */
+export const NO_CHUNK = 0;
+
 export interface CheckpointManifest {
   /** Format number of the store whose metastore this is. */
   readonly format: number;
@@ -37,7 +40,7 @@ export function packManifest(manifest: CheckpointManifest, packId: number): Buff
   ]);
   const stored = Buffer.from(JSON.stringify({ ...manifest, maps }));
   const builder = new PackBuilder(stored.length);
-  const chunk = { fingerprint: blake3(stored), plainBytes: stored.length };
+  const chunk = { fingerprint: blake3(stored), plainBytes: stored.length, chunk: NO_CHUNK };
   builder.append({ chunks: [chunk], codec: CODEC_NONE, stored });
   const { batch, createdMs } = manifest;
   return builder.seal({ packId, batch, createdMs, kind: PackKind.MANIFEST });

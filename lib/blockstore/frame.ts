@@ -13,6 +13,8 @@ export interface FrameChunk {
   /** 32 bytes. */
   readonly fingerprint: Uint8Array;
   readonly plainBytes: number;
+  /** Its id, below 2^48. */
+  readonly chunk: number;
 }
 
 /** A frame to be put into a pack. */

@@ -7,7 +7,11 @@
 import { setImmediate } from 'node:timers/promises';
 import { blake3 } from '../blake3.ts';
 import type { CheckpointArena } from '../blockstore/checkpoint-arena.ts';
-import { packManifest, type CheckpointManifest } from '../blockstore/checkpoint-manifest.ts';
+import {
+  NO_CHUNK,
+  packManifest,
+  type CheckpointManifest,
+} from '../blockstore/checkpoint-manifest.ts';
 import { FRAME_BYTES_MAX } from '../blockstore/frame.ts';
 import { PackBuilder, PackKind } from '../blockstore/pack.ts';
 import { MAP_ENTRY_BYTES, mapCount, PageMap, PAGES_PER_MAP } from '../blockstore/page-map.ts';
@@ -169,7 +173,11 @@ export class CheckpointWriter {
       run.map(({ bytes }) => bytes),
       this.#compressor,
     );
-    const chunks = run.map(({ fingerprint, bytes }) => ({ fingerprint, plainBytes: bytes.length }));
+    const chunks = run.map(({ fingerprint, bytes }) => ({
+      fingerprint,
+      plainBytes: bytes.length,
+      chunk: NO_CHUNK,
+    }));
     const { packId, index: first } = await this.#append({ chunks, ...content });
     run.forEach(({ index, fingerprint }, position) => {
       const place = { fingerprint, packId, index: first + position };
@@ -182,7 +190,7 @@ export class CheckpointWriter {
     const place = this.#options.base?.manifest.maps[index];
     if (place !== undefined && before?.bytes.equals(map.bytes) === true) return place;
     const digest = blake3(map.bytes);
-    const chunk = { fingerprint: digest, plainBytes: map.bytes.length };
+    const chunk = { fingerprint: digest, plainBytes: map.bytes.length, chunk: NO_CHUNK };
     const stored = { chunks: [chunk], codec: CodecId.NONE, stored: map.bytes };
     const fingerprint = digest.subarray(0, PAGE_FINGERPRINT_BYTES);
     const written = { fingerprint, ...(await this.#append(stored)) };

@@ -10,6 +10,7 @@ import type { KeyedHash } from '../blake3.ts';
 import type { BlockStore } from '../blockstore/block-store.ts';
 import { CorruptionError, describeError } from '../errors.ts';
 import type { Logger } from '../log.ts';
+import { explainDamage } from '../metastore/checked-database.ts';
 import { COUNTER_NAMES } from '../metastore/counters.ts';
 import type { Metastore } from '../metastore/metastore.ts';
 import { arenaFiles } from './checks/arena-files.ts';
@@ -140,7 +141,8 @@ async function runCheck(
   };
   try {
     for await (const finding of check.find(context)) add(finding);
-  } catch (error) {
+  } catch (thrown) {
+    const error = explainDamage(context.connection, thrown);
     if (!isDamage(error)) throw error;
     const { name, invariant } = check;
     context.log.error({ err: error, check: name }, 'a check could not be finished');
@@ -154,6 +156,6 @@ async function runCheck(
 function isDamage(error: unknown): boolean {
   if (error instanceof CorruptionError) return true;
   const { code } = error as { code?: unknown };
-  const isSqlite = typeof code === 'string' && /^SQLITE_(CORRUPT|NOTADB|IOERR)/.test(code);
+  const isSqlite = typeof code === 'string' && code.startsWith('SQLITE_IOERR');
   return isSqlite || (error instanceof Error && error.message.startsWith('MDB_'));
 }

@@ -8,9 +8,10 @@
 import { closeSync, existsSync, fdatasync, fstatSync, openSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { promisify } from 'node:util';
-import Database from 'better-sqlite3';
+import type Database from 'better-sqlite3';
 import { assert } from '../assert.ts';
-import { UserError, ExitCode } from '../errors.ts';
+import { CorruptionError, UserError, ExitCode } from '../errors.ts';
+import { explainDamage, hasChecksums, openChecked } from './checked-database.ts';
 import { SCHEMA } from './schema.ts';
 
 /** Oldest SQLite with the fix of the WAL-reset bug (DESIGN section 6). */
@@ -57,7 +58,8 @@ export class MetaDatabase {
 
   /**
    * Opens, or creates when `create` is set, the database and begins a batch.
-   * @throws UserError NO_STORE  the file is missing  @throws Error from SQLite
+   * @throws UserError NO_STORE  the file is missing  @throws CorruptionError  it is damaged
+   * @throws Error from SQLite
    */
   constructor(path: string, options: { readonly create: boolean; readonly isReadOnly?: boolean }) {
     this.path = path;
@@ -70,7 +72,17 @@ export class MetaDatabase {
         `the metastore ${path} is missing; 'dedupfs fsck --rebuild ${dirname(path)}' makes it from the last checkpoint`,
       );
     }
-    this.connection = new Database(path, { readonly: this.#isReadOnly });
+    this.connection = openChecked(path, { readonly: this.#isReadOnly });
+    try {
+      this.#begin(isNew);
+    } catch (error) {
+      const explained = explainDamage(this.connection, error);
+      this.connection.close();
+      throw explained;
+    }
+  }
+
+  #begin(isNew: boolean): void {
     assertVersion(this.connection);
     if (isNew) this.connection.pragma('page_size = 8192');
     if (isNew) this.connection.pragma('auto_vacuum = INCREMENTAL');
@@ -85,6 +97,9 @@ export class MetaDatabase {
     // Checkpoints are made by `checkpoint`, when they disturb least.
     this.connection.pragma('wal_autocheckpoint = 0');
     if (isNew) this.connection.exec(SCHEMA);
+    if (!hasChecksums(this.connection)) {
+      throw new CorruptionError(`the header of the metastore ${this.path} is damaged`);
+    }
     this.connection.exec(this.#isReadOnly ? 'BEGIN' : 'BEGIN IMMEDIATE');
   }
 
@@ -101,8 +116,9 @@ export class MetaDatabase {
         try {
           return call(...values);
         } catch (error) {
-          this.onFailure(error);
-          throw error;
+          const explained = explainDamage(this.connection, error);
+          this.onFailure(explained);
+          throw explained;
         }
       };
       Object.defineProperty(statement, name, { value: guarded });

@@ -40,4 +40,10 @@ napi_value findZeroRunInBuffer(napi_env env, napi_callback_info info);
 napi_value skipZerosInBuffer(napi_env env, napi_callback_info info);
 napi_value cutterKind(napi_env env, napi_callback_info info);
 
+// checked_vfs.cc
+napi_value selectCheckedVfs(napi_env env, napi_callback_info info);
+
+// page_checksums.cc
+napi_value findDamagedPage(napi_env env, napi_callback_info info);
+
 }  // namespace dedupfs
