@@ -108,6 +108,12 @@ export interface Native {
    * @throws Error when the addon was not loaded as an extension of SQLite yet
    */
   selectCheckedVfs(isSelected: boolean): void;
+  /**
+   * Verifies the checksums of consecutive pages of a database, read past SQLite.
+   * @param firstPage number of the first, counted from 1
+   * @returns number of the first page that is damaged; 0: none
+   */
+  findDamagedPage(buffer: Uint8Array, pageBytes: number, firstPage: number): number;
   /** Name of the instruction set the cutter uses here: 'avx512', 'avx2', 'neon' or 'scalar'. */
   cutterKind(): string;
 

@@ -27,6 +27,7 @@
         'src/zero_scan.cc',
         'src/checked_file.cc',
         'src/checked_vfs.cc',
+        'src/page_checksums.cc',
       ],
       # SQLite's headers come from better-sqlite3, whose copy of SQLite the addon is loaded into.
       'include_dirs': [
