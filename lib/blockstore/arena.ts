@@ -1,9 +1,10 @@
 // One arena: an LMDB environment in a single file, packs under their 8-byte big-endian id.
 // Filled front to back while it is current, never written again once sealed, removed whole.
 
-import { existsSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { open, type RootDatabase } from 'lmdb';
 import { CorruptionError, describeError, NoSpaceError } from '../errors.ts';
+import { allocateBehindEnd, type HostRoom } from '../host-room.ts';
 import { native } from '../native.ts';
 
 /** Room in the map beyond the capacity: the packs in flight when it is passed, and LMDB's own pages. */
@@ -19,11 +20,16 @@ const MAPPED_BYTES_MAX = 16 * 1024 * 1024;
 /** At least what LMDB makes for its 126 readers (8,272 bytes); more only means more readers. */
 const LOCK_FILE_BYTES = 12 * 1024;
 
+/** What LMDB writes besides the packs of a batch: pages of its trees, its two meta pages. */
+const LMDB_MARGIN_BYTES = 128 * 1024;
+
 export class Arena {
   readonly id: number;
   readonly path: string;
   readonly #environment: RootDatabase<Buffer, Buffer>;
   #mappedBytes = 0;
+  /** Pages of the packs whose put is under way. */
+  #inFlightBytes = 0;
 
   /** Opens or creates the file. @throws NoSpaceError  @throws Error from LMDB when it cannot */
   constructor(id: number, path: string, capacityBytes: number) {
@@ -44,17 +50,36 @@ export class Arena {
   }
 
   /**
+   * Gives the file the blocks that a pack of this size takes, besides those under way.
+   * @throws NoSpaceError
+   */
+  secure(bytes: number, room: HostRoom): void {
+    const wanted = this.#inFlightBytes + pageBytes(bytes) + LMDB_MARGIN_BYTES;
+    room.secure(wanted, () => allocateBehindEnd(this.path, wanted));
+  }
+
+  /**
    * Resolves when the pack is durable. `bytes` must stay unchanged until then.
    * @throws NoSpaceError  the host is full; the pack is not stored
    */
   async put(packId: number, bytes: Buffer): Promise<void> {
+    const taken = pageBytes(bytes.length);
+    this.#inFlightBytes += taken;
     try {
       await this.#environment.put(packKey(packId), bytes);
       // LMDB looks at pages around those it writes, and the kernel maps their neighbours with them.
       this.#noteMapped(bytes.length);
     } catch (error) {
       throw await explainFailure(this.path, error);
+    } finally {
+      this.#inFlightBytes -= taken;
+      if (this.#inFlightBytes === 0) this.#giveBackBehindEnd();
     }
+  }
+
+  /** Blocks that were held ready and not written. Only while nothing is: a write moves the end. */
+  #giveBackBehindEnd(): void {
+    truncateSync(this.path, statSync(this.path).size);
   }
 
   /**
@@ -102,6 +127,11 @@ export class Arena {
   async close(): Promise<void> {
     await this.#environment.close();
   }
+}
+
+/** Space a value of `bytes` takes in LMDB: a 16-byte page header, rounded up to 4 KiB pages. */
+export function pageBytes(bytes: number): number {
+  return Math.ceil((bytes + 16) / 4096) * 4096;
 }
 
 /** Space an arena file occupies on the host, bytes; 0 when it does not exist. */

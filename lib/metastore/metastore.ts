@@ -1,6 +1,7 @@
 // The metastore: every table over one connection, and the commit that moves them together.
 
 import { assert } from '../assert.ts';
+import type { HostRoom } from '../host-room.ts';
 import { OrphanTable, SymlinkTable, XattrTable } from './attachments.ts';
 import { ChunkTable } from './chunks.ts';
 import { loadCounters, saveCounters, type Counters } from './counters.ts';
@@ -9,11 +10,6 @@ import { DentryTable } from './dentries.ts';
 import { ExtentTable } from './extents.ts';
 import { InodeTable } from './inodes.ts';
 import { PackTable } from './packs.ts';
-
-/** Pages that a small commit may touch: counters, names, maps. */
-const COMMIT_PAGES_MIN = 64;
-/** Below the margin of the host's space that no write may use. */
-const COMMIT_BYTES_MAX = 16 * 1024 * 1024;
 
 export class Metastore {
   readonly database: MetaDatabase;
@@ -76,15 +72,16 @@ export class Metastore {
   }
 
   /**
-   * Room that the next commit should find: a page for each row that changes and its index, but not
-   * more than the file has, and not more than writes leave free (store/host-space.ts).
+   * Holds room on the host for the batch as it is. To be called before each change and before a
+   * commit. @throws NoSpaceError
    */
-  commitBytesMax(): number {
-    const { connection } = this.database;
-    const pageBytes = connection.pragma('page_size', { simple: true }) as number;
-    const pages = connection.pragma('page_count', { simple: true }) as number;
-    const rows = 3 * this.chunks.changeCount + this.inodes.dirtyCount;
-    return Math.min((Math.min(rows, pages) + COMMIT_PAGES_MIN) * pageBytes, COMMIT_BYTES_MAX);
+  secure(room: HostRoom): void {
+    const waitingRows =
+      this.chunks.changeCount +
+      this.inodes.dirtyCount +
+      this.extents.dirtyCount +
+      this.packs.dirtyCount;
+    this.database.secure(waitingRows, room);
   }
 
   /** Closes without committing. */

@@ -149,6 +149,11 @@ export class PackTable implements ArenaAllocator {
     this.#arenaOfPack.clear();
   }
 
+  /** Packs and arenas with changes that are not written yet. */
+  get dirtyCount(): number {
+    return this.#deltas.size + this.#dirtyArenas.size;
+  }
+
   /** Writes the summed changes to the batch. */
   flush(): void {
     for (const [packId, { live, nlive }] of this.#deltas) {

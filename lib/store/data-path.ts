@@ -23,8 +23,6 @@ export interface DataPathOptions {
   readonly metastore: Metastore;
   readonly blockStore: BlockStore;
   isGateOpen(): boolean;
-  /** Whether the host has room for so many more bytes. */
-  hasRoom(bytes: number): boolean;
   readonly takeSegments: ContentParts['takeSegments'];
   /** A pack was sealed. */
   onPack(): void;
@@ -52,7 +50,6 @@ export class DataPath {
       frameBytesMax: Math.max(chunking.bytesMax, FRAME_BYTES_MAX),
       nextPackId: () => counters.nextPack++,
       batch: () => counters.batch + 1,
-      hasRoom: (bytes) => options.hasRoom(bytes),
       onSealed: ({ packId, arena, recordBytes }) => {
         packs.insert(packId, arena, recordBytes);
         options.onPack();

@@ -72,6 +72,12 @@ interface OpenArguments {
   readonly lock: StoreLock;
 }
 
+interface Stores {
+  readonly metastore: Metastore;
+  readonly blockStore: BlockStore;
+  readonly space: HostSpace;
+}
+
 class OpenStore implements Store {
   readonly path: string;
   readonly uuid: string;
@@ -80,6 +86,7 @@ class OpenStore implements Store {
   readonly #arguments: OpenArguments;
   readonly #metastore: Metastore;
   readonly #blockStore: BlockStore;
+  readonly #space: HostSpace;
   readonly #dataPath: DataPath;
   readonly #committer: Committer;
   readonly #orphans: OrphanReclaimer;
@@ -93,27 +100,30 @@ class OpenStore implements Store {
   /** Opens both stores and recovers, before anything can change. */
   static async open(args: OpenArguments): Promise<OpenStore> {
     const { storePath, found, options } = args;
+    let store: OpenStore | undefined;
     const metastore = new Metastore(`${storePath}/meta.db`, { create: false });
+    const space = new HostSpace(storePath, () => (store === undefined ? 0 : store.#pendingBytes));
     const blockStore = new BlockStore(`${storePath}/arenas`, {
       arenaBytesMax: found.format.arenaBytesMax,
       log: options.log,
+      room: space,
     });
-    let store: OpenStore | undefined;
     try {
       checkUuid(storePath, found.format.uuid, metastore.getMeta('uuid'));
       await recover({ storePath, metastore, blockStore, log: options.log });
-      store = new OpenStore(args, metastore, blockStore);
+      store = new OpenStore(args, { metastore, blockStore, space });
       await store.#start();
       return store;
     } catch (error) {
       if (store !== undefined) await store.#dataPath.close();
       metastore.close();
       await blockStore.close();
+      space.close();
       throw error;
     }
   }
 
-  private constructor(args: OpenArguments, metastore: Metastore, blockStore: BlockStore) {
+  private constructor(args: OpenArguments, { metastore, blockStore, space }: Stores) {
     const { found, options, storePath } = args;
     const { log } = options;
     this.#arguments = args;
@@ -122,7 +132,7 @@ class OpenStore implements Store {
     this.created = found.created;
     this.#metastore = metastore;
     this.#blockStore = blockStore;
-    const space = new HostSpace(storePath, () => this.#dataPath.pendingBytes);
+    this.#space = space;
     this.#dataPath = new DataPath({
       format: found.format,
       compression: args.compression,
@@ -130,7 +140,6 @@ class OpenStore implements Store {
       metastore,
       blockStore,
       isGateOpen: () => this.#gate.isOpen,
-      hasRoom: (bytes) => space.hasHostRoom(bytes),
       takeSegments: (inode, segments) => this.#orphans.takeSegments(inode, segments),
       onPack: () => this.#committer.notePack(),
       onFailure: (what, error) => this.#committer.fail(what, error),
@@ -143,14 +152,14 @@ class OpenStore implements Store {
       metastore,
       log,
       background: options.background,
-      hasRoom: (bytes) => space.hasHostRoom(bytes),
+      space,
     });
     this.#orphans = new OrphanReclaimer({
       metastore,
       contents,
       ingest: contentIngest,
       gate: this.#gate,
-      mayChange: () => this.#committer.tryChange(),
+      tryChange: () => this.#committer.tryChange(),
     });
     metastore.database.onFailure = (error) => this.#committer.fail('the metastore failed', error);
     this.#collector = new GarbageCollector({
@@ -179,7 +188,7 @@ class OpenStore implements Store {
       exclusively: async (work) => this.#committer.exclusively(work),
     });
     this.#checkpointSchedule = this.#scheduleCheckpoints();
-    this.filesystem = this.#createFileSystem(space);
+    this.filesystem = this.#createFileSystem();
   }
 
   #scheduleCheckpoints(): CheckpointSchedule {
@@ -192,7 +201,7 @@ class OpenStore implements Store {
     });
   }
 
-  #createFileSystem(space: HostSpace): DedupFileSystem {
+  #createFileSystem(): DedupFileSystem {
     const { log, semantics } = this.#arguments.options;
     const { contentIngest, contents, gather } = this.#dataPath;
     return new DedupFileSystem({
@@ -203,25 +212,30 @@ class OpenStore implements Store {
         gate: this.#gate,
         semantics: semantics ?? DEFAULT_SEMANTICS,
         log,
-        changes: this.#changeControl(space),
+        changes: this.#changeControl(),
       },
       ingest: contentIngest,
       gather,
-      statistics: () => hostStatistics(this.path, this.#metastore.counters, space),
+      statistics: () => hostStatistics(this.path, this.#metastore.counters, this.#space),
     });
   }
 
-  #changeControl(space: HostSpace): ChangeControl {
+  #changeControl(): ChangeControl {
     return {
       begin: () => this.#committer.noteChange(),
-      mayTouch: () => this.#committer.readOnlyReason === undefined && space.isRoomy,
+      mayTouch: () => this.#committer.readOnlyReason === undefined && this.#space.isRoomy,
       isReadOnly: () => this.#committer.readOnlyReason !== undefined,
       admit: (bytes) => {
         if (this.#dataPath.packWriter.isStuck) throw posixError(Errno.ENOSPC);
-        space.admit(bytes);
+        this.#space.admit(bytes);
       },
       commit: async () => this.commit(),
     };
+  }
+
+  /** Accepted and not on the disk yet, and what the next checkpoint needs. */
+  get #pendingBytes(): number {
+    return this.#dataPath.pendingBytes + this.#metastore.database.growthBytes;
   }
 
   async #start(): Promise<void> {
@@ -233,6 +247,7 @@ class OpenStore implements Store {
     );
     await this.#checkpoint.load();
     if (!options.background) return;
+    this.#space.start();
     this.#checkpointSchedule.start();
     this.#orphans.reclaimLeftovers();
     this.#gcSchedule.start();
@@ -315,6 +330,7 @@ class OpenStore implements Store {
       await this.#dataPath.close();
       this.#metastore.close();
       await this.#blockStore.close();
+      this.#space.close();
       this.#arguments.lock.release();
     }
     const { readOnlyReason } = this.#committer;

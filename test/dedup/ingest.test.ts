@@ -68,7 +68,6 @@ function setUp(t: Test) {
   blockStore.useAllocator({ nextArena: () => 1, arenaBegun: () => undefined });
   let packs = 0;
   const writer = new PackWriter({
-    hasRoom: () => true,
     blockStore,
     frameBytesMax: FRAME_BYTES_MAX,
     nextPackId: () => (packs += 1),
