@@ -3,8 +3,15 @@
 
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import { CorruptionError, describeError } from '../errors.ts';
-import { META_BYTES, META_PAGES, parseMeta, parseNodePage, type Meta } from './lmdb-page.ts';
-import type { NodePage, Tree } from './lmdb-page.ts';
+import {
+  META_BYTES,
+  META_PAGES,
+  overflowPagesAt,
+  PAGE_HEADER_BYTES,
+  parseMeta,
+  parseNodePage,
+} from './lmdb-page.ts';
+import type { Meta, NodePage, Tree, Value } from './lmdb-page.ts';
 
 export class ArenaPages {
   readonly path: string;
@@ -93,6 +100,15 @@ export class ArenaPages {
     const page = Buffer.allocUnsafe(meta.pageBytes);
     this.read(page, number * meta.pageBytes);
     return parseNodePage(page, { number, tree, ...meta });
+  }
+
+  /** @throws CorruptionError  the header of a value's first overflow page, which LMDB goes by to free it */
+  checkOverflow(meta: Meta, { firstPage, pages }: Value): void {
+    if (pages === 0) return;
+    const header = Buffer.allocUnsafe(PAGE_HEADER_BYTES);
+    this.read(header, firstPage * meta.pageBytes);
+    if (overflowPagesAt(header, firstPage, meta.transaction) === pages) return;
+    throw new CorruptionError(`page ${firstPage} of ${this.path} is damaged: its header`);
   }
 
   close(): void {

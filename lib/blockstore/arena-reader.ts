@@ -59,6 +59,12 @@ export class ArenaReader {
     }
   }
 
+  /** @throws CorruptionError  LMDB would free other pages than the pack's */
+  checkRemovable(packId: number): void {
+    const value = this.#find(packId);
+    if (value !== undefined) this.#pages.checkOverflow(this.#newestMeta(), value);
+  }
+
   #find(packId: number): Value | undefined {
     return this.#whileUnchanged((meta) => {
       const leaf = this.#leaf(meta, packId)?.leaf;

@@ -8,7 +8,7 @@
 import { setImmediate } from 'node:timers/promises';
 import { CorruptionError } from '../errors.ts';
 import { ArenaPages } from './arena-pages.ts';
-import { isOverflowPage, PAGE_HEADER_BYTES } from './lmdb-page.ts';
+import { overflowPagesAt, PAGE_HEADER_BYTES } from './lmdb-page.ts';
 import { Pack, PACK_MAGIC, peekPack } from './pack.ts';
 
 /** Pages lie at multiples of this, whatever their size is: the least that LMDB uses on our hosts. */
@@ -95,7 +95,7 @@ function canRead(pages: ArenaPages, into: Buffer, offset: number): boolean {
 function beginsOverflow(slice: Buffer, at: number, start: number): boolean {
   const page = at - PAGE_HEADER_BYTES;
   if (page < 0 || page % PAGE_BYTES !== 0) return false;
-  return isOverflowPage(slice.subarray(page), (start + page) / PAGE_BYTES);
+  return overflowPagesAt(slice.subarray(page), (start + page) / PAGE_BYTES, Infinity) > 0;
 }
 
 function packAt(

@@ -171,6 +171,7 @@ class TreeCheck {
    * after it begins, or 0 for none.
    */
   #checkFreeList(value: Value): void {
+    this.#pages.checkOverflow(this.#meta, value); // LMDB frees a list that it has used up
     let run = 1;
     for (const entry of this.#freeEntries(value)) {
       if (entry < 0) {

@@ -124,9 +124,13 @@ export class Arena {
     return this.#reader.packIds(first);
   }
 
-  /** Removes packs that no committed metastore names. Resolves when that is durable. */
+  /**
+   * Removes packs that no committed metastore names. Resolves when that is durable.
+   * @throws CorruptionError  the file is damaged; nothing is removed
+   */
   async remove(packIds: readonly number[]): Promise<void> {
     const environment = this.openToWrite();
+    for (const packId of packIds) this.#reader.checkRemovable(packId);
     await Promise.all(packIds.map(async (packId) => environment.remove(packKey(packId))));
   }
 

@@ -119,6 +119,8 @@ interface PagePlace {
   readonly tree: Tree['name'];
   readonly pageBytes: number;
   readonly lastPage: number;
+  /** The last one. A page of a later one would be taken for unwritten, and written in place. */
+  readonly transaction: number;
 }
 
 /**
@@ -148,6 +150,7 @@ function parseHeader(
 ): { isLeaf: boolean; nodes: number; upper: number } {
   const flags = page.readUInt16LE(18);
   if (readU64(page, 0) !== place.number) fail(place, 'it bears another number');
+  if (readU64(page, 8) > place.transaction) fail(place, 'it is of a later transaction');
   if (flags !== PageFlag.BRANCH && flags !== PageFlag.LEAF) fail(place, `its flags are ${flags}`);
   const [lower, upper] = [page.readUInt16LE(20), page.readUInt16LE(22)];
   if (lower === 0) fail(place, 'it has no nodes');
@@ -230,9 +233,10 @@ function nodeBytesOf(value: Value): number {
   return NODE_HEADER_BYTES + KEY_BYTES + inPage + (inPage % 2);
 }
 
-/** Whether a page begins an overflow run. @param page at least its header */
-export function isOverflowPage(page: Buffer, number: number): boolean {
-  return readU64(page, 0) === number && page.readUInt16LE(18) === PageFlag.OVERFLOW;
+/** How many pages the overflow run has that begins here; 0 when none does. @param page its header */
+export function overflowPagesAt(page: Buffer, number: number, transactionMax: number): number {
+  const isOverflow = readU64(page, 0) === number && page.readUInt16LE(18) === PageFlag.OVERFLOW;
+  return isOverflow && readU64(page, 8) <= transactionMax ? page.readUInt32LE(20) : 0;
 }
 
 /** Whether so many pages from `first` on can hold something: they are in use and no metas. */

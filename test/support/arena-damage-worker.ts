@@ -114,6 +114,7 @@ async function write(sample: ArenaSample, path: string, readable: Set<number>): 
     for (const packId of ids) added.set(packId, packOf(packId, randomBytesOf(packId, 9000)));
     await Promise.all(ids.map(async (id) => arena.put(id, added.get(id) ?? Buffer.alloc(0))));
     if (round === 1) await arena.remove([1000]);
+    if (round === 2) await removeOne(arena, random.pick([...sample.packs.keys()]), readable);
   }
   added.delete(1000);
   await arena.close();
@@ -125,6 +126,15 @@ async function write(sample: ArenaSample, path: string, readable: Set<number>): 
     must(reader.get(packId).equals(bytes), 'a new pack is wrong');
   reader.close();
   counts.written += 1;
+}
+
+async function removeOne(arena: Arena, packId: number, readable: Set<number>): Promise<void> {
+  try {
+    await arena.remove([packId]);
+    readable.delete(packId);
+  } catch (error) {
+    if (!(error instanceof CorruptionError)) throw error;
+  }
 }
 
 async function salvage(sample: ArenaSample, whole: Buffer, path: string): Promise<void> {
