@@ -77,6 +77,21 @@ export function metastoreDefect(path: string, uuid: string | undefined): string 
   }
 }
 
+/** How far the packs are ahead of a sound metastore, more than a crash can bring about. */
+export async function metastoreLag(
+  path: string,
+  blockStore: BlockStore,
+): Promise<{ readonly batch: number; readonly packBatch: number } | undefined> {
+  const database = new MetaDatabase(path, { create: false, isReadOnly: true });
+  try {
+    const { batch } = loadCounters(database.connection);
+    const { batch: packBatch } = await lookBeyond(database.connection, blockStore);
+    return packBatch > batch + BATCHES_SKIPPED ? { batch, packBatch } : undefined;
+  } finally {
+    database.close();
+  }
+}
+
 export interface RebuildMetastoreParts {
   /** Of the restored image. */
   readonly path: string;

@@ -10,7 +10,7 @@ import {
   type Compression,
 } from '../dedup/codec.ts';
 import { Errno } from '../errno.ts';
-import { DedupfsError, ExitCode, posixError, UserError } from '../errors.ts';
+import { DedupfsError, posixError } from '../errors.ts';
 import type { Semantics } from '../filesystem/contract.ts';
 import type { ChangeControl } from '../filesystem/core.ts';
 import { DedupFileSystem } from '../filesystem/filesystem.ts';
@@ -18,7 +18,7 @@ import { CommitGate } from '../filesystem/gate.ts';
 import { OrphanReclaimer } from '../filesystem/orphans.ts';
 import { runFsck } from '../maintenance/fsck.ts';
 import { GarbageCollector } from '../maintenance/gc.ts';
-import { Metastore } from '../metastore/metastore.ts';
+import type { Metastore } from '../metastore/metastore.ts';
 import { CHECKPOINT_MINUTES_DEFAULT, CheckpointSchedule } from './checkpoint-schedule.ts';
 import { Committer } from './committer.ts';
 import type {
@@ -38,6 +38,7 @@ import { GcSchedule } from './gc-schedule.ts';
 import { HostSpace } from './host-space.ts';
 import { StoreLock } from './lock.ts';
 import { MetadataCheckpoint } from './metadata-checkpoint.ts';
+import { openMetastore } from './open-metastore.ts';
 import { recover } from './recover.ts';
 import { collectStatistics, hostStatistics } from './statistics.ts';
 
@@ -101,7 +102,7 @@ class OpenStore implements Store {
   static async open(args: OpenArguments): Promise<OpenStore> {
     const { storePath, found, options } = args;
     let store: OpenStore | undefined;
-    const metastore = new Metastore(`${storePath}/meta.db`, { create: false });
+    const metastore = openMetastore(storePath, found.format.uuid);
     const space = new HostSpace(storePath, () => (store === undefined ? 0 : store.#pendingBytes));
     const blockStore = new BlockStore(`${storePath}/arenas`, {
       arenaBytesMax: found.format.arenaBytesMax,
@@ -109,7 +110,6 @@ class OpenStore implements Store {
       room: space,
     });
     try {
-      checkUuid(storePath, found.format.uuid, metastore.getMeta('uuid'));
       await recover({ storePath, metastore, blockStore, log: options.log });
       store = new OpenStore(args, { metastore, blockStore, space });
       await store.#start();
@@ -339,13 +339,4 @@ class OpenStore implements Store {
       `changes after commit ${this.#metastore.counters.batch} are lost, because ${readOnlyReason}`,
     );
   }
-}
-
-function checkUuid(storePath: string, expected: string, found: string | undefined): void {
-  if (found === expected) return;
-  throw new UserError(
-    ExitCode.STORE_INCONSISTENT,
-    'DEDUPFS_OTHER_METASTORE',
-    `the metastore in ${storePath} belongs to store ${found ?? 'unknown'}, FORMAT says ${expected}; restore the matching meta.db`,
-  );
 }
