@@ -39,17 +39,20 @@ export class MountedStore {
   #daemonPid = 0;
   #isMounted = false;
 
-  private constructor(t: Test, directory: string) {
+  private constructor(t: Test, directory: string, disk?: string) {
     this.#t = t;
     this.directory = directory;
-    this.store = join(directory, 'store');
+    this.store = join(disk ?? directory, 'store');
     this.mountpoint = join(directory, 'mnt');
     this.#log = join(directory, 'daemon.log');
   }
 
-  /** An unmounted store that does not exist yet; the first mount creates it. */
-  static create(t: Test): MountedStore {
-    const store = new MountedStore(t, mkdtempSync(join(tmpdir(), 'dedupfs-test-')));
+  /**
+   * An unmounted store that does not exist yet; the first mount creates it. In `disk`, when given, lie
+   * the store's files and nothing else.
+   */
+  static create(t: Test, disk?: string): MountedStore {
+    const store = new MountedStore(t, mkdtempSync(join(tmpdir(), 'dedupfs-test-')), disk);
     mkdirSync(store.mountpoint);
     const remove = (): void => {
       store.abort();
