@@ -8,7 +8,6 @@
 //
 // Run 50 cycles: DEDUPFS_CYCLES=50 node dist/test/acceptance/full-disk.test.js       (or --cycles 50)
 
-import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { eventually, failureOf, requireRoot } from '../support/commands.ts';
 import { dedupfs, supportScript } from '../support/commands-dedupfs.ts';

@@ -67,13 +67,7 @@ export class SmallDisk {
     try {
       for (let bytes = PIECE_BYTES_MAX; bytes >= 1;) {
         if (leaveBytes > 0 && this.freeBytes <= leaveBytes) return;
-        try {
-          writeSync(descriptor, piece, 0, bytes);
-        } catch (error) {
-          const { code } = error as NodeJS.ErrnoException;
-          if (code !== 'ENOSPC' && code !== 'EDQUOT') throw error;
-          bytes = Math.floor(bytes / 2);
-        }
+        if (!wasWritten(descriptor, piece.subarray(0, bytes))) bytes = Math.floor(bytes / 2);
       }
     } finally {
       closeSync(descriptor);
@@ -87,5 +81,16 @@ export class SmallDisk {
 
   get #filler(): string {
     return join(this.path, 'filler');
+  }
+}
+
+function wasWritten(descriptor: number, piece: Buffer): boolean {
+  try {
+    writeSync(descriptor, piece);
+    return true;
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code !== 'ENOSPC' && code !== 'EDQUOT') throw error;
+    return false;
   }
 }
