@@ -38,6 +38,13 @@ const BATCH_PAGES_MIN = 64;
 /** Rows that may change between two looks at what the batch needs. */
 const ROWS_AHEAD = 16;
 
+/** Rows that are held in memory and written by the next commit. */
+export interface WaitingRows {
+  readonly count: number;
+  /** Upper bound of their sizes, with those of their index entries. */
+  readonly bytes: number;
+}
+
 export type CheckpointTime = keyof typeof WAL_BYTES_MIN;
 
 /** The main file as the last commit left it: nothing writes to it until `release`. */
@@ -102,11 +109,13 @@ export class MetaDatabase {
   }
 
   #begin(isNew: boolean): void {
+    // Before anything looks into the file: otherwise the index of the WAL is a mapped file, which
+    // ends the process with SIGBUS on a bad disk and cannot grow on a full one.
+    if (!this.#isReadOnly) this.connection.pragma('locking_mode = EXCLUSIVE');
     assertVersion(this.connection);
     if (isNew) this.connection.pragma('page_size = 8192');
     if (isNew) this.connection.pragma('auto_vacuum = INCREMENTAL');
     if (!this.#isReadOnly) {
-      this.connection.pragma('locking_mode = EXCLUSIVE');
       this.connection.pragma('journal_mode = WAL');
       this.connection.pragma('synchronous = NORMAL');
     }
@@ -167,20 +176,21 @@ export class MetaDatabase {
   }
 
   /**
-   * Holds blocks ready for everything that this batch can write to the WAL, now that so many rows
-   * beyond those written so far wait in memory.
+   * Holds blocks ready for everything that this batch can write to the WAL, with the rows that wait
+   * in memory.
    * @throws NoSpaceError  the batch must not grow; it may be committed once this succeeds
    */
-  secure(waitingRows: number, room: HostRoom): void {
+  secure(waiting: WaitingRows, room: HostRoom): void {
     const walRoom = this.#walRoom;
-    const rows = this.#batchRows + waitingRows;
+    const rows = this.#batchRows + waiting.count;
     if (walRoom === undefined || rows <= this.#securedRows) return;
     const ahead = rows + ROWS_AHEAD;
-    // Each page goes to the WAL once for each batch, so there cannot be more than the file has.
-    const pages =
-      BATCH_PAGES_MIN + Math.min(PAGES_PER_ROW * ahead, this.#pageCount() + waitingRows);
+    // Each page goes to the WAL once for each batch, so there cannot be more than the file will have.
+    const newPages = Math.ceil((2 * waiting.bytes) / this.#pageBytes);
+    const pages = BATCH_PAGES_MIN + Math.min(PAGES_PER_ROW * ahead, this.#pageCount() + newPages);
     // What is not there yet is in SQLite's cache, or will be written by the commit.
-    const unwritten = BATCH_PAGES_MIN + CACHE_BYTES / this.#pageBytes + PAGES_PER_ROW * waitingRows;
+    const cached = CACHE_BYTES / this.#pageBytes;
+    const unwritten = BATCH_PAGES_MIN + cached + PAGES_PER_ROW * waiting.count;
     const written = walRoom.walBytes;
     const isSmall = walRoom.endOf(this.#batchStart, pages) <= walRoom.endOf(written, unwritten);
     if (isSmall) walRoom.secureWal(this.#batchStart, pages, room);

@@ -11,6 +11,11 @@ import { ExtentTable } from './extents.ts';
 import { InodeTable } from './inodes.ts';
 import { PackTable } from './packs.ts';
 
+/** A row of a chunk, an inode or a pack, with its index entry. */
+const ROW_BYTES_MAX = 200;
+/** A row of an extent map: larger ones would overflow their page. */
+const MAP_BYTES_MAX = 2200;
+
 export class Metastore {
   readonly database: MetaDatabase;
   readonly counters: Counters;
@@ -76,12 +81,10 @@ export class Metastore {
    * commit. @throws NoSpaceError
    */
   secure(room: HostRoom): void {
-    const waitingRows =
-      this.chunks.changeCount +
-      this.inodes.dirtyCount +
-      this.extents.dirtyCount +
-      this.packs.dirtyCount;
-    this.database.secure(waitingRows, room);
+    const rows = this.chunks.changeCount + this.inodes.dirtyCount + this.packs.dirtyCount;
+    const maps = this.extents.dirtyCount;
+    const waiting = { count: rows + maps, bytes: rows * ROW_BYTES_MAX + maps * MAP_BYTES_MAX };
+    this.database.secure(waiting, room);
   }
 
   /** Closes without committing. */

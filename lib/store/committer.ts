@@ -45,6 +45,9 @@ export class Committer {
   #next: Promise<void> | undefined;
   #timer: NodeJS.Timeout | undefined;
   #readOnlyReason: string | undefined;
+  /** The last commit found no room; the next by itself begins no earlier than this. */
+  #isWaitingForRoom = false;
+  #notBeforeMs = 0;
   /** The batch is large enough for a commit, which is about to begin. */
   #isDue = false;
 
@@ -67,12 +70,12 @@ export class Committer {
 
   /** The batch may grow only while the host has room for the commit of it. @throws NoSpaceError */
   #secure(): void {
+    const { metastore, space } = this.#parts;
     try {
-      this.#parts.metastore.secure(this.#parts.space);
-    } catch (error) {
+      metastore.secure(space);
+    } finally {
       // The commit and the checkpoint behind it give back what the batch has taken.
-      if (error instanceof NoSpaceError && this.#hasChanges) this.#commitSoon();
-      throw error;
+      if (space.isDrawnOn && performance.now() >= this.#notBeforeMs) this.#commitSoon();
     }
   }
 
@@ -114,6 +117,7 @@ export class Committer {
   #commitInBackground(): void {
     if (this.#readOnlyReason !== undefined) return;
     this.commit().catch((error: unknown) => {
+      if (error instanceof NoSpaceError) return; // told when it began
       this.#parts.log.error({ err: error }, 'commit failed');
     });
   }
@@ -167,11 +171,12 @@ export class Committer {
       // SQLite would lose the whole batch at a full disk: better not to begin.
       metastore.secure(space);
       metastore.commit();
+      this.#noteCommitted();
       this.#checkpoint(space.isRoomy ? 'loaded' : 'full');
       this.#assertWritable();
     } catch (error) {
       this.#hasChanges = true;
-      if (error instanceof NoSpaceError) this.#arm(RETRY_INTERVAL_MS);
+      if (error instanceof NoSpaceError) this.#retryLater(error);
       else this.fail('a commit failed', error);
       throw error;
     } finally {
@@ -181,6 +186,24 @@ export class Committer {
     await this.#sync();
     this.#checkpointWhenIdle();
     space.tend();
+  }
+
+  #retryLater(error: NoSpaceError): void {
+    this.#arm(RETRY_INTERVAL_MS);
+    this.#notBeforeMs = performance.now() + RETRY_INTERVAL_MS;
+    if (!this.#isWaitingForRoom) {
+      this.#parts.log.warn(
+        { reason: describeError(error) },
+        'the host is full; commits wait for room',
+      );
+    }
+    this.#isWaitingForRoom = true;
+  }
+
+  #noteCommitted(): void {
+    if (this.#isWaitingForRoom) this.#parts.log.info('the host has room for commits again');
+    this.#isWaitingForRoom = false;
+    this.#notBeforeMs = 0;
   }
 
   #assertWritable(): void {

@@ -91,7 +91,12 @@ export class HostSpace implements HostRoom {
   /** Whether writes are accepted. */
   get isRoomy(): boolean {
     this.#refresh();
-    return this.#roomBytes >= 0 && !this.#isShortOf(this.#wantedBytes(0));
+    return this.#roomBytes >= 0 && !this.isDrawnOn;
+  }
+
+  /** The reserve has been drawn on: commit and checkpoint soon, they give back what they can. */
+  get isDrawnOn(): boolean {
+    return this.#isShortOf(this.#wantedBytes(0));
   }
 
   /** Whether gc may write so many bytes: it gives more back, so it may use the reserve. */
