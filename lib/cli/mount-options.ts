@@ -1,9 +1,12 @@
 // The options that `mount` and the daemon it starts have in common, and their way through argv.
 
-import { Option, type Command } from 'commander';
+import { InvalidArgumentError, Option, type Command } from 'commander';
 
 import { parseCompression } from '../dedup/codec.ts';
 import { chunkSizes, parseChunkSize } from './units.ts';
+
+/** Long enough to disturb nobody, short enough to find rot while another copy still exists. */
+const SCRUB_DAYS = 30;
 
 export interface MountOptions {
   readonly storePath: string;
@@ -12,6 +15,8 @@ export interface MountOptions {
   readonly options: string;
   readonly compression: string | undefined;
   readonly chunkBytes: number | undefined;
+  /** Days from one scrub to the next; 0: never by itself. */
+  readonly scrubDays: number;
   /** undefined: standard error. */
   readonly logPath: string | undefined;
 }
@@ -22,6 +27,7 @@ export interface MountFlags {
   options?: string;
   compression?: string;
   chunkSize?: string;
+  scrubDays?: string;
   log?: string;
 }
 
@@ -39,6 +45,11 @@ export function addMountOptions(command: Command): Command {
         'mean chunk size, fixed when the store is created (default: 32K)',
       ).choices(chunkSizes),
     )
+    .option(
+      '--scrub-days <days>',
+      `verify all data so many days after the last time; 0: never (default: ${SCRUB_DAYS})`,
+      checkDays,
+    )
     .option('--log <file>', "the daemon's log (default: in /var/log/dedupfs)");
 }
 
@@ -55,6 +66,7 @@ export function toMountOptions(paths: {
     logPath,
     options: flags.options ?? '',
     compression: flags.compression,
+    scrubDays: Number(flags.scrubDays ?? SCRUB_DAYS),
     chunkBytes: flags.chunkSize === undefined ? undefined : parseChunkSize(flags.chunkSize),
   };
 }
@@ -65,6 +77,7 @@ export function daemonArguments(options: MountOptions, flags: MountFlags): strin
     ['--options', flags.options],
     ['--compression', flags.compression],
     ['--chunk-size', flags.chunkSize],
+    ['--scrub-days', flags.scrubDays],
     ['--log', options.logPath],
   ];
   const given = pairs.flatMap(([name, value]) => (value === undefined ? [] : [`${name}=${value}`]));
@@ -75,6 +88,12 @@ export function daemonArguments(options: MountOptions, flags: MountFlags): strin
 function checkCompression(text: string): string {
   parseCompression(text);
   return text;
+}
+
+/** Kept as text, so that it can be handed on as it was given. */
+function checkDays(text: string): string {
+  if (/^\d{1,5}(\.\d+)?$/.test(text)) return text;
+  throw new InvalidArgumentError('use a number of days, such as 30 or 0.5');
 }
 
 /** -o a -o b,c is the same as -o a,b,c. */

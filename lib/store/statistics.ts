@@ -3,6 +3,7 @@
 import { readFileSync } from 'node:fs';
 import type { FileSystemStatistics } from '../filesystem/contract.ts';
 import { logicalBytes, type Counters } from '../metastore/counters.ts';
+import type { ScrubOutcome } from '../maintenance/scrub-state.ts';
 import type { Metastore } from '../metastore/metastore.ts';
 import type { StoreStatistics } from './contract.ts';
 import type { Format } from './format.ts';
@@ -22,6 +23,7 @@ export interface StatisticsSources {
   readonly metastore: Metastore;
   readonly dirtyBytes: number;
   readonly readOnlyReason: string | undefined;
+  readonly lastScrub: ScrubOutcome | undefined;
 }
 
 export function collectStatistics(sources: StatisticsSources): StoreStatistics {
@@ -53,6 +55,9 @@ export function collectStatistics(sources: StatisticsSources): StoreStatistics {
     residentBytes: process.memoryUsage.rss(),
     residentBytesPeak: peakResidentBytes(),
     batch: counters.batch,
+    damagedChunks: counters.damagedChunks,
+    damagedBytes: counters.damagedBytes,
+    lastScrub: sources.lastScrub,
     readOnlyReason: sources.readOnlyReason,
   };
 }

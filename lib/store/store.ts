@@ -21,11 +21,16 @@ import { GarbageCollector } from '../maintenance/gc.ts';
 import { Metastore } from '../metastore/metastore.ts';
 import { Committer } from './committer.ts';
 import type {
+  DamageReport,
   FsckProgress,
   FsckReport,
   GcPlan,
   GcProgress,
   GcReport,
+  HealReport,
+  HealRequest,
+  ScrubReport,
+  ScrubRequest,
   Store,
   StoreOptions,
   StoreStatistics,
@@ -34,6 +39,7 @@ import { DataPath } from './data-path.ts';
 import { findOrCreate, prepareFolder, type FoundStore } from './create.ts';
 import { GcSchedule } from './gc-schedule.ts';
 import { HostSpace } from './host-space.ts';
+import { Verification } from './verification.ts';
 import { StoreLock } from './lock.ts';
 import { recover } from './recover.ts';
 import { collectStatistics, hostStatistics } from './statistics.ts';
@@ -82,6 +88,7 @@ class OpenStore implements Store {
   readonly #orphans: OrphanReclaimer;
   readonly #collector: GarbageCollector;
   readonly #gate = new CommitGate();
+  readonly #verification: Verification;
   readonly #gcSchedule: GcSchedule;
   #closing: Promise<void> | undefined;
 
@@ -118,6 +125,7 @@ class OpenStore implements Store {
     this.#metastore = metastore;
     this.#blockStore = blockStore;
     const space = new HostSpace(storePath, () => this.#dataPath.pendingBytes);
+    this.#verification = this.#createVerification(metastore, blockStore, space);
     this.#dataPath = new DataPath({
       format: found.format,
       compression: args.compression,
@@ -126,6 +134,7 @@ class OpenStore implements Store {
       blockStore,
       isGateOpen: () => this.#gate.isOpen,
       hasRoom: (bytes) => space.hasHostRoom(bytes),
+      damage: this.#verification.damage,
       takeSegments: (inode, segments) => this.#orphans.takeSegments(inode, segments),
       onPack: () => this.#committer.notePack(),
       onFailure: (what, error) => this.#committer.fail(what, error),
@@ -153,6 +162,7 @@ class OpenStore implements Store {
       blockStore,
       packWriter,
       hash,
+      damage: this.#verification.damage,
       compressor: codedCompressor(args.compression),
       log,
       hasRoom: (bytes) => space.hasRoomForGc(bytes),
@@ -168,6 +178,29 @@ class OpenStore implements Store {
     this.filesystem = this.#createFileSystem(space);
   }
 
+  #createVerification(
+    metastore: Metastore,
+    blockStore: BlockStore,
+    space: HostSpace,
+  ): Verification {
+    const { options } = this.#arguments;
+    return new Verification({
+      storePath: this.path,
+      metastore,
+      blockStore,
+      log: options.log,
+      chunkBytesMax: this.#arguments.found.format.chunking.bytesMax,
+      scrubDays: options.scrubDays ?? 0,
+      mountpoint: options.mountpoint,
+      dataPath: () => this.#dataPath,
+      gate: this.#gate,
+      tryChange: () => options.isReadOnly !== true && this.#committer.tryChange(),
+      mayChange: () => this.#closing === undefined && this.#committer.readOnlyReason === undefined,
+      hasRoom: (bytes) => space.hasRoomForGc(bytes),
+      commit: async () => this.commit(),
+    });
+  }
+
   #createFileSystem(space: HostSpace): DedupFileSystem {
     const { log, semantics } = this.#arguments.options;
     const { contentIngest, contents, gather } = this.#dataPath;
@@ -178,6 +211,7 @@ class OpenStore implements Store {
         orphans: this.#orphans,
         gate: this.#gate,
         semantics: semantics ?? DEFAULT_SEMANTICS,
+        noteDamage: (ino) => this.#verification.fileDamage.note(ino),
         log,
         changes: this.#changeControl(space),
       },
@@ -210,6 +244,7 @@ class OpenStore implements Store {
     if (!options.background) return;
     this.#orphans.reclaimLeftovers();
     this.#gcSchedule.start();
+    this.#verification.start();
   }
 
   statistics(): StoreStatistics {
@@ -221,7 +256,20 @@ class OpenStore implements Store {
       metastore: this.#metastore,
       dirtyBytes: this.#dataPath.contentIngest.pendingBytes,
       readOnlyReason: this.#committer.readOnlyReason,
+      lastScrub: this.#verification.lastScrub,
     });
+  }
+
+  async scrub(request: ScrubRequest = {}): Promise<ScrubReport> {
+    return this.#verification.scrub(request);
+  }
+
+  async listDamage(options: { afterIno?: number; filesMax?: number } = {}): Promise<DamageReport> {
+    return this.#verification.listDamage(options);
+  }
+
+  async heal(request: HealRequest): Promise<HealReport> {
+    return this.#verification.heal(request);
   }
 
   planGc(threshold?: number): GcPlan {
@@ -273,6 +321,7 @@ class OpenStore implements Store {
     this.#gcSchedule.stop();
     try {
       await this.#gcSchedule.interrupt();
+      await this.#verification.stop();
       // Removed files that are still open stay orphans: the next mount gives their space back.
       if (this.#committer.readOnlyReason === undefined) await this.commit();
     } finally {
