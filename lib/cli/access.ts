@@ -110,6 +110,7 @@ async function askForScrub(client: ControlClient, command: ScrubCommand): Promis
         'interrupted; the daemon stops the scrub, and the next one goes on from there';
       reject(new UserError(ExitCode.INTERRUPTED, 'DEDUPFS_INTERRUPTED', message));
     };
+    if (signal.aborted) stop();
     signal.addEventListener('abort', stop, { once: true });
   });
   const report = client.request('scrub', { ...rate, restart: restart === true }, onProgress);

@@ -64,7 +64,7 @@ async function runWithBar(
   flags: ScrubFlags,
   signal: AbortSignal,
 ): Promise<ScrubReport> {
-  using bar = new ProgressBar('scrub', formatBytes);
+  using bar = new ProgressBar('scrub', formatBytes, { showsRest: true });
   return await access.scrub({
     bytesPerSecond: flags.rate,
     restart: flags.restart === true,

@@ -202,7 +202,7 @@ export class DamageRegister implements DamageListener {
 }
 
 /** The host could not read, for now: it may be well again, so this is no damage at rest. */
-function isSystemError(error: unknown): boolean {
+export function isSystemError(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
   const { code, syscall } = error as NodeJS.ErrnoException;
   if (syscall !== undefined && code !== 'ENOENT') return true;

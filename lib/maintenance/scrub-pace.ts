@@ -17,9 +17,10 @@ export interface Pace {
   rest(bytes: number, workMs: number, signal: AbortSignal | undefined): Promise<void>;
 }
 
-/** @param bytesPerSecond undefined: gently, as described above */
-export function paceOf(bytesPerSecond: number | undefined): Pace {
-  return bytesPerSecond === undefined ? new GentlePace() : new RatePace(bytesPerSecond);
+/** @param isAlone nobody else wants the thread: without a rate, there is no rest */
+export function paceOf(bytesPerSecond: number | undefined, isAlone: boolean): Pace {
+  if (bytesPerSecond !== undefined) return new RatePace(bytesPerSecond);
+  return isAlone ? { rest: async () => undefined } : new GentlePace();
 }
 
 class RatePace implements Pace {

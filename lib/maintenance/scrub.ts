@@ -15,7 +15,7 @@ import { decompress } from '../dedup/codec.ts';
 import { CorruptionError, describeError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import type { Metastore } from '../metastore/metastore.ts';
-import type { DamageRegister } from './damage.ts';
+import { isSystemError, type DamageRegister } from './damage.ts';
 import { findDamagedFiles, type DamageReport } from './damaged-files.ts';
 import { metastoreDefects } from './metastore-defects.ts';
 import { paceOf } from './scrub-pace.ts';
@@ -37,6 +37,8 @@ export interface ScrubParts {
   readonly hash: KeyedHash;
   readonly damage: DamageRegister;
   readonly log: Logger;
+  /** The store is not mounted: there is nothing to give way to. */
+  readonly isAlone: boolean;
   isGateOpen(): boolean;
   gateOpened(): Promise<void>;
   /** Announces a change; false: none may be made. */
@@ -172,7 +174,7 @@ class ScrubRun {
 
   async #verifyPacks(end: number): Promise<boolean> {
     const { metastore } = this.#parts;
-    const pace = paceOf(this.#request.bytesPerSecond);
+    const pace = paceOf(this.#request.bytesPerSecond, this.#parts.isAlone);
     for (;;) {
       if (this.#isStopped) return false;
       // Asked anew each time: gc may have removed what came next.
@@ -220,7 +222,8 @@ class ScrubRun {
         damage.packDamaged(id, new CorruptionError(cause));
       }
     } catch (error) {
-      if (error instanceof CorruptionError) damage.packDamaged(id, error);
+      const isDamage = error instanceof CorruptionError && !isSystemError(error);
+      if (isDamage) damage.packDamaged(id, error);
       else this.#find(`pack ${id} of arena ${arena} could not be read: ${describeError(error)}`);
     }
   }

@@ -103,11 +103,15 @@ export class ChunkTable implements ChunkIndex, ReferenceCounter {
     const key = indexed.toString('latin1', 0, INDEXED_BYTES);
     const cached = this.#fresh.get(key) ?? this.#known.get(key);
     if (cached !== undefined) return cached;
-    const row = this.#find.get(indexed) as ChunkId | undefined;
+    const row = this.#stored(indexed);
     if (row === undefined) return undefined;
     if (this.#known.size >= CACHED_CHUNKS_MAX) this.#known.clear();
     this.#known.set(key, row);
     return row;
+  }
+
+  #stored(indexed: Buffer): ChunkId | undefined {
+    return this.#find.get(indexed) as ChunkId | undefined;
   }
 
   add(fingerprint: Uint8Array, plainBytes: number): ChunkId {
@@ -205,7 +209,10 @@ export class ChunkTable implements ChunkIndex, ReferenceCounter {
   }
 
   at(fingerprint: Uint8Array, packId: number, index: number): ChunkId | undefined {
-    const chunk = this.find(fingerprint);
+    const indexed = view(fingerprint);
+    const key = indexed.toString('latin1', 0, INDEXED_BYTES);
+    // Not remembered: who asks this walks through everything.
+    const chunk = this.#fresh.get(key) ?? this.#known.get(key) ?? this.#stored(indexed);
     if (chunk === undefined || this.#isUnplaced(chunk)) return undefined;
     const location = this.locate(chunk);
     return location.packId === packId && location.index === index ? chunk : undefined;

@@ -191,6 +191,7 @@ class OpenStore implements Store {
       log: options.log,
       chunkBytesMax: this.#arguments.found.format.chunking.bytesMax,
       scrubDays: options.scrubDays ?? 0,
+      isAlone: !options.background,
       mountpoint: options.mountpoint,
       dataPath: () => this.#dataPath,
       gate: this.#gate,

@@ -20,6 +20,8 @@ export interface VerificationParts {
   readonly log: Logger;
   readonly chunkBytesMax: number;
   readonly scrubDays: number;
+  /** Nobody waits for answers of this process. */
+  readonly isAlone: boolean;
   /** Where this store is mounted: nothing is read from there. */
   readonly mountpoint: string | undefined;
   /** Asked when it is needed: it is built after this. */
@@ -63,12 +65,13 @@ export class Verification {
       metastore,
       blockStore,
       log,
+      isAlone: this.#parts.isAlone,
       hash: this.#parts.dataPath().hash,
       damage: this.damage,
       isGateOpen: () => gate.isOpen,
       gateOpened: async () => new Promise((resolve) => gate.whenOpen(resolve)),
       tryChange: () => this.#parts.tryChange(),
-      commit: async () => this.#parts.commit(),
+      commit: async () => this.#commit(),
     });
     return this.#scrubber;
   }
@@ -96,7 +99,7 @@ export class Verification {
   }
 
   async listDamage(options: { afterIno?: number; filesMax?: number }): Promise<DamageReport> {
-    await this.#parts.commit();
+    await this.#commit();
     return findDamagedFiles(this.#parts.metastore, options);
   }
 
@@ -119,10 +122,15 @@ export class Verification {
         tryChange: () => this.#parts.tryChange(),
         hasRoom: (bytes) => this.#parts.hasRoom(bytes),
         jobDone: () => contentIngest.proceed(),
-        commit: async () => this.#parts.commit(),
+        commit: async () => this.#commit(),
       },
       { ...request, signal: AbortSignal.any(signals) },
     );
+  }
+
+  /** A store that takes no changes any more can still be read. */
+  async #commit(): Promise<void> {
+    if (this.#parts.mayChange()) await this.#parts.commit();
   }
 
   /** Ends everything under way at its next slice; whatever it did stays valid. */
