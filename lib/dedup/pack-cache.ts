@@ -35,4 +35,9 @@ export class PackCache {
     this.#packs.push({ packId, pack, memory });
     return pack;
   }
+
+  /** The next read asks the block store again. */
+  forget(packId: number): void {
+    this.#packs = this.#packs.filter((cached) => cached.packId !== packId);
+  }
 }

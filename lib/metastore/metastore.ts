@@ -10,6 +10,7 @@ import { DentryTable } from './dentries.ts';
 import { ExtentTable } from './extents.ts';
 import { InodeTable } from './inodes.ts';
 import { PackTable } from './packs.ts';
+import { QuarantineTable } from './quarantine.ts';
 
 /** A row of a chunk, an inode or a pack, with its index entry. */
 const ROW_BYTES_MAX = 200;
@@ -25,6 +26,7 @@ export class Metastore {
   readonly xattrs: XattrTable;
   readonly orphans: OrphanTable;
   readonly packs: PackTable;
+  readonly quarantine: QuarantineTable;
   readonly chunks: ChunkTable;
   readonly extents: ExtentTable;
 
@@ -39,7 +41,9 @@ export class Metastore {
     this.xattrs = new XattrTable(connection);
     this.orphans = new OrphanTable(connection);
     this.packs = new PackTable(connection, this.counters);
-    this.chunks = new ChunkTable(connection, this.counters, this.packs);
+    this.quarantine = new QuarantineTable(connection);
+    const { counters, packs, quarantine } = this;
+    this.chunks = new ChunkTable(connection, { counters, packs, quarantine });
     this.extents = new ExtentTable(connection, {
       counters: this.counters,
       inodes: this.inodes,
