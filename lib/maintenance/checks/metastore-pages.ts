@@ -1,6 +1,7 @@
 // SQLite's own view: b-trees, free list, indexes. All other checks read through them. One statement,
 // which cannot be sliced: on a mounted store requests wait for it.
 
+import { repairPages } from '../repairs/pages.ts';
 import { defineCheck, type CheckContext } from './check.ts';
 
 const MESSAGES_MAX = 100;
@@ -9,6 +10,7 @@ export const metastorePages = defineCheck({
   name: 'metastore-pages',
   invariant: 'I7',
   level: 'quick',
+  repair: repairPages,
   find: (context) => messages(context).map((message) => `metastore: ${message}`),
 });
 
