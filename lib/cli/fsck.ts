@@ -1,4 +1,4 @@
-// dedupfs fsck STORE: checks the invariants of a store, and repairs it when asked to.
+// dedupfs fsck STORE: checks the invariants of a store; repairs it, or rebuilds it, when asked to.
 
 import { Command } from 'commander';
 
@@ -11,6 +11,7 @@ import { helpEnd } from './exit-codes.ts';
 import { findOwner } from './owner.ts';
 import { findPlace } from './place.ts';
 import { ProgressBar } from './progress.ts';
+import { rebuild } from './rebuild.ts';
 import { assertRepairFlags, repair } from './repair.ts';
 import { formatCount, plural } from './units.ts';
 
@@ -21,7 +22,7 @@ export function fsckCommand(): Command {
   return new Command('fsck')
     .summary('check a store for damage, and repair it')
     .description(
-      'Checks that the store is whole and its parts agree. Nothing is changed without --repair.\n' +
+      'Checks that the store is whole and its parts agree. Nothing is changed without --repair or --rebuild.\n' +
         'A mounted store is checked by its daemon, between commits; to repair it, unmount it first.\n' +
         'A repair works on a copy of the metastore, which takes its place when it is sound.',
     )
@@ -29,23 +30,16 @@ export function fsckCommand(): Command {
     .option('--quick', 'only what can be told without reading all metadata')
     .option('--repair', 'put right what is found; writes a journal into the store')
     .option('--dry-run', 'with --repair: print what would be changed, and change nothing')
+    .option('--rebuild', 'make a lost or damaged metastore from its last checkpoint, then check')
     .option('--json', 'print the report as JSON')
     .addHelpText(
       'after',
       helpEnd(
         ['dedupfs fsck /srv/store', 'dedupfs fsck --repair --dry-run /srv/store'],
         [
-          ...([
-            'OK',
-            'FAILED',
-            'USAGE',
-            'DAMAGED',
-            'REPAIRED',
-            'NO_STORE',
-            'LOCKED',
-            'WRONG_FORMAT',
-          ] as const),
-          ...(['STORE_INCONSISTENT', 'NO_PERMISSION', 'DISK_FULL', 'BUSY', 'INTERRUPTED'] as const),
+          ...(['OK', 'FAILED', 'USAGE', 'DAMAGED', 'REPAIRED', 'NO_STORE', 'LOCKED'] as const),
+          ...(['WRONG_FORMAT', 'STORE_INCONSISTENT', 'NO_PERMISSION'] as const),
+          ...(['DISK_FULL', 'BUSY', 'INTERRUPTED'] as const),
         ],
       ),
     )
@@ -54,6 +48,7 @@ export function fsckCommand(): Command {
 
 interface FsckFlags {
   quick?: true;
+  rebuild?: true;
   json?: true;
   repair?: true;
   dryRun?: true;
@@ -65,9 +60,12 @@ async function check(path: string, flags: FsckFlags): Promise<void> {
     await repair(path, flags);
     return;
   }
+  const rebuilt = flags.rebuild === true ? await rebuild(path, flags) : undefined;
   const report = await runCheck(path, flags);
-  const text = flags.json === true ? JSON.stringify(report, undefined, 2) : formatReport(report);
+  const output = rebuilt === undefined ? report : { rebuilt, ...report };
+  const text = flags.json === true ? JSON.stringify(output, undefined, 2) : formatReport(report);
   process.stdout.write(`${text}\n`);
+  if (rebuilt !== undefined) process.exitCode = ExitCode.REPAIRED;
   if (report.findings.length > 0) process.exitCode = ExitCode.DAMAGED;
 }
 

@@ -73,13 +73,14 @@ function formatReport(storePath: string, report: RepairReport): string {
       return lines.join('\n');
     }
     case 'repaired': {
-      const aside = report.arenasPutAside.map((path) => `${path} cannot be read and was put aside`);
+      const aside = report.filesPutAside.map((path) => `${path} cannot be read and was put aside`);
+      const done = [...aside, `repaired: ${found}, ${changes}`];
+      if (journal === undefined || before === undefined) return done.join('\n');
       return [
-        ...aside,
-        `repaired: ${found}, ${changes}`,
+        ...done,
         `what was changed: ${journal}`,
         `the metastore as it was: ${before}`,
-        `  to go back: mv ${before} ${storePath}/meta.db; when all is well: rm ${before}`,
+        `  to go back, before the next mount: mv ${before} ${storePath}/meta.db; when all is well: rm ${before}`,
       ].join('\n');
     }
   }

@@ -17,6 +17,7 @@ export function viewArenas(reader: ArenaReader, hidden: readonly Hidden[]): Aren
   const end = (id: number): number =>
     Math.min(...hidden.map(({ packsFrom }) => packsFrom.get(id) ?? Number.POSITIVE_INFINITY));
   return {
+    folder: reader.folder,
     arenaIds: () => reader.arenaIds().filter((id) => !isHidden(id)),
     path: (id) => reader.path(id),
     read: (arena, pack) => reader.read(arena, pack),

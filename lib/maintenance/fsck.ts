@@ -9,6 +9,7 @@ import { assert } from '../assert.ts';
 import type { KeyedHash } from '../blake3.ts';
 import { CorruptionError, describeError } from '../errors.ts';
 import type { Logger } from '../log.ts';
+import { explainDamage } from '../metastore/checked-database.ts';
 import { COUNTER_NAMES } from '../metastore/counters.ts';
 import type { Metastore } from '../metastore/metastore.ts';
 import { arenaFiles } from './checks/arena-files.ts';
@@ -22,6 +23,7 @@ import { extentBounds } from './checks/extent-bounds.ts';
 import { extentMapsCheck } from './checks/extent-maps.ts';
 import { inodeRows } from './checks/inode-rows.ts';
 import { linkCounts } from './checks/link-counts.ts';
+import { metadataCheckpoint } from './checks/metadata-checkpoint.ts';
 import { metastorePages } from './checks/metastore-pages.ts';
 import { packTotals } from './checks/pack-totals.ts';
 import { packsAbove } from './checks/packs-above.ts';
@@ -57,6 +59,7 @@ export const CHECKS: readonly Check[] = [
   packsStored,
   chunkRecords,
   quarantinedChunks,
+  metadataCheckpoint,
 ];
 
 /** In the order in which repairs build on each other: rows of packs, chunks, inodes, names, counts. */
@@ -81,12 +84,15 @@ export const REPAIRS: readonly Check[] = [
   packTotals,
   arenaTotals,
   totals,
+  metadataCheckpoint,
 ];
 
 /** Findings listed for one check: a lost arena must not hide what the others find. */
 const FINDINGS_PER_CHECK_MAX = 100;
 /** 32 MB for each of at most two arrays of counters. */
 export const IDS_PER_PASS = 8 * 1024 * 1024;
+
+const NONE: ReadonlySet<number> = new Set();
 
 export interface FsckProgress {
   readonly check: string;
@@ -111,6 +117,8 @@ export interface FsckContext {
   readonly hash: KeyedHash;
   readonly log: Logger;
   readonly onProgress?: ((progress: FsckProgress) => void) | undefined;
+  /** Arenas with metadata checkpoints that a repair puts aside. */
+  readonly checkpointsPutAside?: ReadonlySet<number>;
   /** For tests: fewer ids in one pass than IDS_PER_PASS. */
   readonly idsPerPass?: number;
 }
@@ -129,9 +137,10 @@ export async function runFsck(context: FsckContext, level: CheckLevel): Promise<
       context.onProgress?.({ check: check.name, done: Math.min(done, total), total });
     };
     report(0, 1);
-    const { connection, metastore, blockStore, hash, log } = context;
+    const { connection, metastore, blockStore, hash, log, checkpointsPutAside = NONE } = context;
     const idsPerPass = context.idsPerPass ?? IDS_PER_PASS;
-    const parts = { connection, metastore, blockStore, hash, log, level, idsPerPass };
+    const shared = { connection, metastore, blockStore, hash, log, checkpointsPutAside };
+    const parts = { ...shared, level, idsPerPass };
     const found = await runCheck(check, { ...parts, progress: report, turn });
     findings.push(...found.findings);
     findingsOmitted += found.omitted;
@@ -163,7 +172,8 @@ async function runCheck(
   };
   try {
     for await (const finding of check.find(context)) add(finding);
-  } catch (error) {
+  } catch (thrown) {
+    const error = explainDamage(context.connection, thrown);
     if (!isDamage(error)) throw error;
     const { name, invariant } = check;
     context.log.error({ err: error, check: name }, 'a check could not be finished');
@@ -177,6 +187,6 @@ async function runCheck(
 export function isDamage(error: unknown): boolean {
   if (error instanceof CorruptionError) return true;
   const { code } = error as { code?: unknown };
-  const isSqlite = typeof code === 'string' && /^SQLITE_(CORRUPT|NOTADB|IOERR)/.test(code);
+  const isSqlite = typeof code === 'string' && code.startsWith('SQLITE_IOERR');
   return isSqlite || (error instanceof Error && error.message.startsWith('MDB_'));
 }

@@ -36,25 +36,34 @@ export interface RepairOutcome {
   readonly left: readonly Finding[];
   /** Arena files that the repaired metastore has no use for and nobody can read. */
   readonly arenasPutAside: readonly number[];
+  /** The same of arenas with metadata checkpoints. */
+  readonly checkpointsPutAside: readonly number[];
+}
+
+/** What goes out of the way when the repair takes effect. */
+interface PutAside {
+  readonly arenasPutAside: Set<number>;
+  readonly checkpointsPutAside: Set<number>;
 }
 
 /** @throws Error when the copy cannot be opened, or something failed that is no damage */
 export async function repairMetastore(parts: RepairParts): Promise<RepairOutcome> {
-  const arenasPutAside = new Set<number>();
-  const blockStore = viewArenas(parts.blockStore, [
-    { arenas: arenasPutAside, packsFrom: new Map() },
-  ]);
-  const view = { ...parts, blockStore };
+  const aside: PutAside = { arenasPutAside: new Set(), checkpointsPutAside: new Set() };
+  const hidden = { arenas: aside.arenasPutAside, packsFrom: new Map<number, number>() };
+  const view = { ...parts, ...aside, blockStore: viewArenas(parts.blockStore, [hidden]) };
   const first = await withMetastore(view, async (metastore) => check(view, metastore));
   let left = first.findings;
   for (let round = 0; left.length > 0 && round < ROUNDS_MAX; round += 1) {
-    const changesBefore = parts.journal.count;
-    await withMetastore(view, async (metastore) => runRepairs(view, { metastore, arenasPutAside }));
+    await withMetastore(view, async (metastore) => runRepairs(view, metastore));
     left = (await withMetastore(view, async (metastore) => check(view, metastore))).findings;
-    if (parts.journal.count === changesBefore) break;
   }
-  const { findings, findingsOmitted } = first;
-  return { findings, findingsOmitted, left, arenasPutAside: [...arenasPutAside] };
+  return {
+    findings: first.findings,
+    findingsOmitted: first.findingsOmitted,
+    left,
+    arenasPutAside: [...aside.arenasPutAside],
+    checkpointsPutAside: [...aside.checkpointsPutAside],
+  };
 }
 
 /** Opened anew for each step: its tables keep rows in memory that a repair has changed. */
@@ -71,24 +80,23 @@ async function withMetastore<Result>(
 }
 
 async function check(
-  parts: RepairParts,
+  parts: RepairParts & PutAside,
   metastore: Metastore,
 ): Promise<{ findings: readonly Finding[]; findingsOmitted: number }> {
-  const { blockStore, hash, log, onProgress, idsPerPass } = parts;
-  const connection = metastore.database.connection;
-  const context = { connection, metastore, blockStore, hash, log, onProgress };
+  const { blockStore, hash, log, onProgress, idsPerPass, checkpointsPutAside } = parts;
+  const { connection } = metastore.database;
+  const context = { connection, metastore, blockStore, hash, log, onProgress, checkpointsPutAside };
   return runFsck({ ...context, ...(idsPerPass === undefined ? {} : { idsPerPass }) }, 'full');
 }
 
-async function runRepairs(
-  parts: RepairParts,
-  { metastore, arenasPutAside }: { metastore: Metastore; arenasPutAside: Set<number> },
-): Promise<void> {
+async function runRepairs(parts: RepairParts & PutAside, metastore: Metastore): Promise<void> {
   const { blockStore, hash, log, journal, onProgress, idsPerPass = IDS_PER_PASS } = parts;
+  const { arenasPutAside, checkpointsPutAside } = parts;
   const { connection } = metastore.database;
+  const base = { connection, metastore, blockStore, hash, log, idsPerPass };
+  const shared = { ...base, arenasPutAside, checkpointsPutAside };
   const turn = createTurn(metastore);
   connection.exec(`CREATE INDEX ${NAME_INDEX} ON dentry (ino)`);
-  const shared = { connection, metastore, blockStore, hash, log, idsPerPass, turn, arenasPutAside };
   const done = new Set<unknown>();
   for (const repair of REPAIRS) {
     // Some checks look at two sides of what one repair puts right.
@@ -97,6 +105,7 @@ async function runRepairs(
     const { name } = repair;
     const context: RepairContext = {
       ...shared,
+      turn,
       level: 'full',
       progress: (at, total) =>
         onProgress?.({ check: `repair ${name}`, done: Math.min(at, total), total }),

@@ -35,7 +35,7 @@ export async function recover(parts: RecoverParts): Promise<void> {
   for (const [id, state] of remnants.arenas) {
     if (state === 'unreadable') {
       // A repair did not come to its last step: the arena has no row because nobody can read it.
-      putArenaAside(blockStore, id);
+      putArenaAside(blockStore.path(id));
       log.warn({ arena: id }, 'put an arena aside that no commit names and nobody can read');
       continue;
     }
@@ -53,8 +53,7 @@ export async function recover(parts: RecoverParts): Promise<void> {
 }
 
 /** Gives an arena's file another name, under which nothing looks for it. Returns the new path. */
-export function putArenaAside(blockStore: Pick<BlockStore, 'path'>, id: number): string {
-  const path = blockStore.path(id);
+export function putArenaAside(path: string): string {
   renameSync(path, `${path}.damaged`);
   rmSync(`${path}-lock`, { force: true });
   return `${path}.damaged`;

@@ -24,6 +24,7 @@ import {
 } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { join } from 'node:path';
+import { checkpointArenaPath } from '../blockstore/checkpoint-arena.ts';
 import { CorruptionError, DedupfsError, ExitCode, UserError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import type { Finding } from '../maintenance/checks/check.ts';
@@ -51,7 +52,7 @@ export interface RepairReport {
   /** Path of the metastore as it was before; undefined when nothing was done. */
   readonly before: string | undefined;
   /** Paths of arena files that nobody can read, under their new names. */
-  readonly arenasPutAside: readonly string[];
+  readonly filesPutAside: readonly string[];
 }
 
 export interface RepairOptions {
@@ -100,22 +101,25 @@ async function repairCopy(
   }
   const changesTotal = journal.count;
   const report = { ...outcome, changes: journal.listed, changesTotal };
-  const nothing = { journal: undefined, before: undefined, arenasPutAside: [] };
+  const nothing = { journal: undefined, before: undefined, filesPutAside: [] };
   if (outcome.findings.length === 0) return { ...report, ...nothing, result: 'clean' };
   await options.onPlan?.(readJournal(files.workJournal));
   if (outcome.left.length > 0) return { ...report, ...nothing, result: 'damaged' };
   if (options.dryRun) return { ...report, ...nothing, result: 'repairable' };
-  finishCopy(files.copy);
   await store.blockStore.close();
-  files.replace();
-  const arenasPutAside = outcome.arenasPutAside.map((id) => putArenaAside(store.blockStore, id));
+  if (changesTotal > 0) {
+    finishCopy(files.copy);
+    files.replace();
+  }
+  const filesPutAside = putFilesAside(store.blockStore, outcome);
+  if (changesTotal === 0) return { ...report, ...nothing, filesPutAside, result: 'repaired' };
   const journalPath = files.keepJournal();
   return {
     ...report,
     result: 'repaired',
     journal: journalPath,
     before: files.before,
-    arenasPutAside,
+    filesPutAside,
   };
 }
 
@@ -127,6 +131,20 @@ function openCountingArenas(store: OfflineStore, copy: string): ReturnType<typeo
   } finally {
     metastore.close();
   }
+}
+
+function putFilesAside(
+  blockStore: OfflineStore['blockStore'],
+  { arenasPutAside, checkpointsPutAside }: RepairOutcome,
+): string[] {
+  const { folder } = blockStore;
+  const paths = [
+    ...arenasPutAside.map((id) => blockStore.path(id)),
+    ...checkpointsPutAside.map((id) => checkpointArenaPath(folder, id)),
+  ];
+  const asides = paths.map((path) => putArenaAside(path));
+  if (asides.length > 0) syncFolder(folder);
+  return asides;
 }
 
 function checkIdentity({ path, uuid }: OfflineStore, found: string | undefined): void {

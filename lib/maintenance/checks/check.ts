@@ -14,7 +14,7 @@ import type { RepairChange } from '../repair-journal.ts';
 export const ROOT_INO = 1;
 
 /** Numbers of lib/README.md. */
-export type Invariant = 'I1' | 'I2' | 'I3' | 'I4' | 'I5' | 'I6' | 'I7';
+export type Invariant = 'I1' | 'I2' | 'I3' | 'I4' | 'I5' | 'I6' | 'I7' | 'I8';
 
 export type CheckLevel = 'quick' | 'full';
 
@@ -28,7 +28,7 @@ export interface Finding {
 }
 
 /** What checks and repairs ask of the arenas. */
-export interface ArenaReader extends Pick<BlockStore, 'arenaIds' | 'path' | 'read'> {
+export interface ArenaReader extends Pick<BlockStore, 'arenaIds' | 'path' | 'read' | 'folder'> {
   arena(arenaId: number): { packIds(first?: number): Iterable<number> };
 }
 
@@ -42,6 +42,8 @@ export interface CheckContext {
   readonly level: CheckLevel;
   /** How many ids one pass counts for; bounds memory at a few bytes for each. */
   readonly idsPerPass: number;
+  /** Arenas with metadata checkpoints that a repair puts aside. */
+  readonly checkpointsPutAside?: ReadonlySet<number>;
   progress(done: number, total: number): void;
   /** Lets the event loop run. @throws Error when the store was changed in the meantime */
   turn(): Promise<void>;
@@ -50,8 +52,10 @@ export interface CheckContext {
 export interface RepairContext extends CheckContext {
   /** Writes a change down, before it is made. Repairs change rows through repairs/rows.ts alone. */
   record(change: Omit<RepairChange, 'check'>): void;
-  /** Arena files that no row names any more and nobody can read: put aside when the repair takes effect. */
+  /** Arenas whose files nobody can read: put aside when the repair takes effect. */
   readonly arenasPutAside: Set<number>;
+  /** The same of arenas with metadata checkpoints. */
+  readonly checkpointsPutAside: Set<number>;
 }
 
 export interface Check {
