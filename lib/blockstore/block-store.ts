@@ -5,13 +5,13 @@
 import { existsSync, mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { assert, expectDefined } from '../assert.ts';
-import { CorruptionError, describeError, NoSpaceError } from '../errors.ts';
+import { describeError, NoSpaceError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import { syncFolder } from '../sync-folder.ts';
-import { arenaFileDefect } from './arena-file.ts';
 import { Arena, arenaHostBytes, removeArenaFiles } from './arena.ts';
+import { PAGE_HEADER_BYTES } from './lmdb-page.ts';
 
-/** Bound on open LMDB environments; each is one descriptor and one map. */
+/** Bound on open arenas; each is a descriptor and some tree pages. */
 const OPEN_ARENAS_MAX = 64;
 
 export interface BlockStoreOptions {
@@ -67,9 +67,10 @@ export class BlockStore {
     return join(this.#folder, `a${String(arenaId).padStart(6, '0')}.mdb`);
   }
 
-  /** Continues (after a mount) with an arena that is not sealed yet. */
+  /** Continues (after a mount) with an arena that is not sealed yet. @throws CorruptionError */
   resume(arenaId: number): void {
     const arena = this.arena(arenaId);
+    arena.openToWrite();
     this.#current = { arena, bytes: arena.hostBytes() };
   }
 
@@ -120,7 +121,7 @@ export class BlockStore {
 
   #createFiles(arenaId: number, path: string): Arena {
     try {
-      return new Arena(arenaId, path, this.#options.arenaBytesMax);
+      return Arena.create(arenaId, path, this.#options.arenaBytesMax);
     } catch (error) {
       removeArenaFiles(path);
       if (error instanceof NoSpaceError || !/No space left/i.test(describeError(error)))
@@ -129,20 +130,18 @@ export class BlockStore {
     }
   }
 
-  /** Bytes of a pack, valid until the next read of any arena. @throws CorruptionError */
-  read(arenaId: number, packId: number): Buffer {
-    return this.arena(arenaId).get(packId);
+  /** Bytes of a pack, in `memory` if they fit. @throws CorruptionError */
+  read(arenaId: number, packId: number, memory?: Buffer): Buffer {
+    return this.arena(arenaId).get(packId, memory);
   }
 
   /**
-   * Opens an existing arena, or finds it open. @throws CorruptionError  missing or cut short. Do not
-   * keep the result across turns of the event loop.
+   * Opens an existing arena, or finds it open. @throws CorruptionError  missing. Do not keep the result
+   * across turns of the event loop.
    */
   arena(arenaId: number): Arena {
     let arena = this.#open.get(arenaId);
     if (arena === undefined) {
-      const defect = arenaFileDefect(this.path(arenaId));
-      if (defect !== undefined) throw new CorruptionError(`arena ${arenaId}: ${defect}`);
       arena = new Arena(arenaId, this.path(arenaId), this.#options.arenaBytesMax);
       this.#closeLeastRecentlyUsed();
     } else {
@@ -186,7 +185,7 @@ export class BlockStore {
   }
 }
 
-/** Space a value of `bytes` takes in LMDB: a 16-byte page header, rounded up to 4 KiB pages. */
+/** Space a value of `bytes` takes in LMDB: a page header, rounded up to 4 KiB pages. */
 function pageBytes(bytes: number): number {
-  return Math.ceil((bytes + 16) / 4096) * 4096;
+  return Math.ceil((bytes + PAGE_HEADER_BYTES) / 4096) * 4096;
 }
