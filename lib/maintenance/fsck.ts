@@ -29,7 +29,7 @@ import { packTotals } from './checks/pack-totals.ts';
 import { packsAbove } from './checks/packs-above.ts';
 import { packsKnown } from './checks/packs-known.ts';
 import { packsStored } from './checks/packs-stored.ts';
-import { quarantinedChunks } from './checks/quarantined-chunks.ts';
+import { quarantine } from './checks/quarantine.ts';
 import { sequences } from './checks/sequences.ts';
 import { symlinks } from './checks/symlinks.ts';
 import { totals } from './checks/totals.ts';
@@ -58,7 +58,7 @@ export const CHECKS: readonly Check[] = [
   packsKnown,
   packsStored,
   chunkRecords,
-  quarantinedChunks,
+  quarantine,
   metadataCheckpoint,
 ];
 
@@ -71,7 +71,7 @@ export const REPAIRS: readonly Check[] = [
   packsKnown,
   packsStored,
   chunkRecords,
-  quarantinedChunks,
+  quarantine,
   inodeRows,
   dentries,
   symlinks,

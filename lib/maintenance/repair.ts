@@ -24,6 +24,8 @@ export interface RepairParts {
   readonly log: Logger;
   readonly journal: RepairJournal;
   readonly onProgress?: ((progress: FsckProgress) => void) | undefined;
+  /** Filled with the arenas that are made of damaged ones; also when this throws. */
+  readonly arenasMade?: Set<number>;
   /** For tests: fewer ids in one pass. */
   readonly idsPerPass?: number;
 }
@@ -43,12 +45,17 @@ export interface RepairOutcome {
 /** What goes out of the way when the repair takes effect. */
 interface PutAside {
   readonly arenasPutAside: Set<number>;
+  readonly arenasMade: Set<number>;
   readonly checkpointsPutAside: Set<number>;
 }
 
 /** @throws Error when the copy cannot be opened, or something failed that is no damage */
 export async function repairMetastore(parts: RepairParts): Promise<RepairOutcome> {
-  const aside: PutAside = { arenasPutAside: new Set(), checkpointsPutAside: new Set() };
+  const aside: PutAside = {
+    arenasPutAside: new Set(),
+    arenasMade: parts.arenasMade ?? new Set(),
+    checkpointsPutAside: new Set(),
+  };
   const hidden = { arenas: aside.arenasPutAside, packsFrom: new Map<number, number>() };
   const view = { ...parts, ...aside, blockStore: viewArenas(parts.blockStore, [hidden]) };
   const first = await withMetastore(view, async (metastore) => check(view, metastore));
@@ -91,10 +98,10 @@ async function check(
 
 async function runRepairs(parts: RepairParts & PutAside, metastore: Metastore): Promise<void> {
   const { blockStore, hash, log, journal, onProgress, idsPerPass = IDS_PER_PASS } = parts;
-  const { arenasPutAside, checkpointsPutAside } = parts;
+  const { arenasPutAside, arenasMade, checkpointsPutAside } = parts;
   const { connection } = metastore.database;
   const base = { connection, metastore, blockStore, hash, log, idsPerPass };
-  const shared = { ...base, arenasPutAside, checkpointsPutAside };
+  const shared = { ...base, arenasPutAside, arenasMade, checkpointsPutAside };
   const turn = createTurn(metastore);
   connection.exec(`CREATE INDEX ${NAME_INDEX} ON dentry (ino)`);
   const done = new Set<unknown>();

@@ -6,7 +6,7 @@ import { renameSync, rmSync, statSync } from 'node:fs';
 import { arenaFileDefect } from '../blockstore/arena-file.ts';
 import type { BlockStore } from '../blockstore/block-store.ts';
 import { Pack } from '../blockstore/pack.ts';
-import { CorruptionError, ExitCode, UserError } from '../errors.ts';
+import { CorruptionError, describeError, ExitCode, UserError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import { INDEXED_BYTES } from '../metastore/chunks.ts';
 import type { Metastore } from '../metastore/metastore.ts';
@@ -29,6 +29,20 @@ export interface Remnants {
 
 /** @throws UserError STORE_INCONSISTENT */
 export async function recover(parts: RecoverParts): Promise<void> {
+  try {
+    await removeRemnants(parts);
+  } catch (error) {
+    if (!(error instanceof CorruptionError)) throw error;
+    throw new UserError(
+      ExitCode.STORE_INCONSISTENT,
+      'DEDUPFS_ARENA_DAMAGED',
+      `store ${parts.storePath} is damaged: ${describeError(error)}; repair it with ${remedy(parts)}`,
+      { cause: error },
+    );
+  }
+}
+
+async function removeRemnants(parts: RecoverParts): Promise<void> {
   const { metastore, blockStore, log } = parts;
   const remnants = findRemnants(parts);
   const last = Math.max(0, ...blockStore.arenaIds());

@@ -70,12 +70,15 @@ export async function repairStore(path: string, options: RepairOptions): Promise
     const files = new RepairFiles(store.path);
     files.finishEarlier();
     files.removeWork();
+    const arenasMade = new Set<number>();
     try {
       files.makeCopy();
-      return await repairCopy(store, files, options);
+      return await repairCopy(store, files, options, arenasMade);
     } catch (error) {
       throw explain(store.path, error);
     } finally {
+      // Those of a repair that took effect are no longer among them.
+      for (const id of arenasMade) await store.blockStore.remove(id);
       files.removeWork();
     }
   });
@@ -85,6 +88,7 @@ async function repairCopy(
   store: OfflineStore,
   files: RepairFiles,
   options: RepairOptions,
+  arenasMade: Set<number>,
 ): Promise<RepairReport> {
   const journal = new RepairJournal(files.workJournal);
   let outcome: RepairOutcome;
@@ -95,6 +99,7 @@ async function repairCopy(
       hash: store.hash,
       blockStore: openCountingArenas(store, files.copy),
       journal,
+      arenasMade,
     });
   } finally {
     journal.finish();
@@ -110,6 +115,7 @@ async function repairCopy(
   if (changesTotal > 0) {
     finishCopy(files.copy);
     files.replace();
+    arenasMade.clear();
   }
   const filesPutAside = putFilesAside(store.blockStore, outcome);
   if (changesTotal === 0) return { ...report, ...nothing, filesPutAside, result: 'repaired' };

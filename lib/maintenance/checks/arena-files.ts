@@ -1,7 +1,7 @@
 // Arena rows and arena files belong together: a file is unlinked only when a durable metastore names
 // nothing in it.
 
-import { repairArenaFiles } from '../repairs/packs.ts';
+import { repairArenaFiles } from '../repairs/arenas.ts';
 import { arenaDefect } from './arena-file.ts';
 import { defineCheck } from './check.ts';
 

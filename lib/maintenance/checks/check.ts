@@ -54,6 +54,8 @@ export interface RepairContext extends CheckContext {
   record(change: Omit<RepairChange, 'check'>): void;
   /** Arenas whose files nobody can read: put aside when the repair takes effect. */
   readonly arenasPutAside: Set<number>;
+  /** Arenas made of the packs of damaged ones; theirs is what lies there when the repair takes effect. */
+  readonly arenasMade: Set<number>;
   /** The same of arenas with metadata checkpoints. */
   readonly checkpointsPutAside: Set<number>;
 }

@@ -1,51 +1,14 @@
-// Rows of arenas and packs follow what lies on the disk: an arena that cannot be opened loses its rows,
-// a pack that is there gets one (dead until a chunk names it, so that gc gives its space back).
+// Rows of packs follow what lies in the arenas: a pack that is not there loses its row, one that is
+// there gets one (dead until a chunk names it, so that gc gives its space back).
 
 import { Pack } from '../../blockstore/pack.ts';
 import { CorruptionError } from '../../errors.ts';
-import { ArenaState } from '../../metastore/packs.ts';
-import { arenaDefect, soundArenas } from '../checks/arena-file.ts';
+import { soundArenas } from '../checks/arena-file.ts';
 import type { RepairContext } from '../checks/check.ts';
-import { pages } from '../checks/paging.ts';
 import { insertRow, prepared, removeRow, scalar, updateRow } from './rows.ts';
 import { raise } from './sequences.ts';
 
 const PACKS_PER_TURN = 64;
-
-export async function repairArenaFiles(context: RepairContext): Promise<void> {
-  const rows = scalar(context, 'SELECT id FROM arena ORDER BY id').all() as number[];
-  const files = context.blockStore.arenaIds();
-  const sound = new Set(files.filter((id) => arenaDefect(context, id) === undefined));
-  for (const id of rows) {
-    if (!sound.has(id)) removeRow(context, 'arena', { id });
-  }
-  for (const id of files) {
-    if (!sound.has(id)) context.arenasPutAside.add(id);
-    else if (!rows.includes(id)) {
-      insertRow(context, 'arena', { id }, { state: ArenaState.SEALED, bytes: 0, live: 0 });
-    }
-  }
-  await removePacksElsewhere(context, sound);
-}
-
-/** Packs whose arena is gone: their chunks are looked for, or quarantined, by `chunk-records`. */
-async function removePacksElsewhere(
-  context: RepairContext,
-  sound: ReadonlySet<number>,
-): Promise<void> {
-  const rows = pages<[id: number, arena: number]>(context, {
-    sql: 'SELECT id, arena FROM pack WHERE id > ? ORDER BY id LIMIT ?',
-    start: [Number.MIN_SAFE_INTEGER],
-    keyOf: ([id]) => [id],
-    total: context.metastore.counters.nextPack,
-  });
-  for await (const page of rows) {
-    for (const [id, arena] of page) {
-      // A row that names the wrong arena is corrected by `packs-known`.
-      if (!sound.has(arena)) removeRow(context, 'pack', { id });
-    }
-  }
-}
 
 /** Every pack in an arena gets a row, also those that no commit has named. */
 export async function repairPackRows(context: RepairContext): Promise<void> {

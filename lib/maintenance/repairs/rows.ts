@@ -82,7 +82,10 @@ export function getMeta(context: RepairContext, k: string): unknown {
 }
 
 /** A number that nothing has or had, from one of the counters (I3). */
-export function takeId(context: RepairContext, counter: 'nextIno' | 'nextChunk'): number {
+export function takeId(
+  context: RepairContext,
+  counter: 'nextIno' | 'nextChunk' | 'nextArena',
+): number {
   const id = Number(getMeta(context, counter));
   putMeta(context, counter, id + 1);
   return id;
