@@ -15,6 +15,7 @@ const SAFE = `BETWEEN ${-Number.MAX_SAFE_INTEGER} AND ${Number.MAX_SAFE_INTEGER}
 
 export async function repairPages(context: RepairContext): Promise<void> {
   const { connection } = context;
+  repairIndexes(context);
   keepNames(context);
   const tables = connection
     .prepare(`SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'`)
@@ -30,6 +31,29 @@ export async function repairPages(context: RepairContext): Promise<void> {
     }
     await context.turn();
   }
+}
+
+/** Makes the indexes anew when they are not those of their tables. */
+function repairIndexes(context: RepairContext): void {
+  const { connection, record } = context;
+  const found = connection.prepare('PRAGMA integrity_check(1)').pluck().get() as string;
+  if (found === 'ok') return;
+  record({
+    table: 'sqlite_schema',
+    key: { index: 'all' },
+    before: { found },
+    after: { made: 'anew' },
+  });
+  // Twice the same fingerprint, which the index did not see: content that comes again must find one.
+  change(context, {
+    table: 'chunk',
+    sql: `UPDATE chunk NOT INDEXED SET h = NULL WHERE id IN (SELECT a.id FROM (
+            SELECT id, row_number() OVER (PARTITION BY h ORDER BY id) AS n
+            FROM chunk NOT INDEXED WHERE h IS NOT NULL) AS a WHERE a.n > 1)`,
+    before: { h: 'of another chunk' },
+    after: { h: 'NULL' },
+  });
+  connection.exec('REINDEX');
 }
 
 /** Of a name's key, the text tells what it should be: it stays, for `dentries` to put right. */
