@@ -70,6 +70,11 @@ function formatReport(storePath: string, report: RepairReport): string {
       lines.push(
         `damaged: ${found}; ${plural(left.length, 'finding')} would be left after ${changes}, nothing was changed`,
       );
+      if (left.some(({ check }) => check === 'metastore-pages')) {
+        lines.push(
+          `pages of the metastore are damaged: 'dedupfs fsck --rebuild ${storePath}' makes it anew from its last checkpoint`,
+        );
+      }
       return lines.join('\n');
     }
     case 'repaired': {
