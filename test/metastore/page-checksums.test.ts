@@ -205,13 +205,23 @@ t.test('a page in the place of another is an error', (t) => {
   t.end();
 });
 
-t.test('a file cut short is an error', (t) => {
+t.test('a file cut short is an error, also when there is a log', (t) => {
   const database = create(t);
-  database.close();
-  const { path } = database;
+  const { connection, path } = database;
+  connection.exec('COMMIT');
+  connection.pragma('wal_checkpoint(TRUNCATE)');
+  connection.exec('BEGIN');
+  fill(database, 2, 40);
+  database.commit();
   const file = readFileSync(path);
+  const log = readFileSync(`${path}-wal`);
+  database.close();
   for (const bytes of [1, 512, PAGE_BYTES, 5 * PAGE_BYTES + 1]) {
     writeFileSync(`${path}-cut`, file.subarray(0, file.length - bytes));
+    writeFileSync(`${path}-cut-wal`, log);
+    t.ok(read(`${path}-cut`) instanceof CorruptionError, `${bytes} bytes less, with a log`);
+    rmSync(`${path}-cut-wal`, { force: true });
+    writeFileSync(`${path}-cut`, readFileSync(path).subarray(0, -bytes));
     t.ok(read(`${path}-cut`) instanceof CorruptionError, `${bytes} bytes less`);
   }
   t.end();
