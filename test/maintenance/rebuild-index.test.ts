@@ -2,6 +2,7 @@
 // record is quarantined. Method: a small store of everything, its rows dropped or its files damaged.
 
 import t, { type Test } from 'tap';
+import { expectDefined } from '../../lib/assert.ts';
 import { createKeyedHash } from '../../lib/blake3.ts';
 import { BlockStore } from '../../lib/blockstore/block-store.ts';
 import { PackBuilder } from '../../lib/blockstore/pack.ts';
@@ -122,7 +123,8 @@ t.test('chunks that nothing names get no row', async (t) => {
 t.test('a chunk whose record is damaged is quarantined, its neighbours are not', async (t) => {
   const sample = await sampleFor(t);
   const before = rowsOf(sample);
-  const [, fingerprint, refs, pack] = before['chunk']?.[4] as [number, Buffer, number, number];
+  const chunk = expectDefined(before['chunk']?.[4], 'chunk 5');
+  const [, fingerprint, refs, pack] = chunk as [number, Buffer, number, number];
   const report = await rebuilt(sample, {
     sql: DROP_ROWS,
     files: () => {
