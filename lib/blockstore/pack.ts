@@ -3,7 +3,7 @@
 //   offset  bytes  field
 //        0      4  magic "DFPK"
 //        4      1  version (2; packs of version 1 are read)
-//        5      1  flags (0)
+//        5      1  kind: 0 chunks, 1 pages of a metadata checkpoint, 2 its manifest
 //        6      2  count of chunks                        u16 little endian, as everything below
 //        8      8  pack id                                u64
 //       16      8  batch: the commit that made it durable u64
@@ -39,11 +39,16 @@ const COUNT_MAX = 0xffff - FRAME_CHUNKS_MAX;
 const VERSION = 2;
 const MAGIC = 0x4b504644; // "DFPK", little endian
 
+/** What a pack holds. Only packs of chunks lie in the arenas that the metastore names. */
+export const PackKind = { CHUNKS: 0, PAGES: 1, MANIFEST: 2 } as const;
+
 export interface PackHeader {
   readonly packId: number;
   readonly batch: number;
   readonly createdMs: number;
   readonly count: number;
+  /** One of PackKind. */
+  readonly kind: number;
 }
 
 /** Fills one pack. Reused: `reset` begins the next one in the same memory. */
@@ -107,6 +112,8 @@ export class PackBuilder {
     readonly packId: number;
     readonly batch: number;
     readonly createdMs: number;
+    /** Default: chunks. */
+    readonly kind?: number;
   }): Buffer {
     const { bytes } = this;
     const buffer = this.#buffer;
@@ -114,6 +121,7 @@ export class PackBuilder {
     buffer.fill(0, 0, PACK_HEADER_BYTES);
     buffer.writeUInt32LE(MAGIC, 0);
     buffer.writeUInt8(VERSION, 4);
+    buffer.writeUInt8(header.kind ?? PackKind.CHUNKS, 5);
     buffer.writeUInt16LE(this.count, 6);
     writeU64(buffer, header.packId, 8);
     writeU64(buffer, header.batch, 16);
@@ -155,7 +163,8 @@ export class Pack {
     if (!checksum(bytes, directoryOffset).equals(found)) fail('checksum does not match');
     const idFound = readU64(bytes, 8);
     if (idFound !== packId) fail(`it is pack ${idFound}`);
-    this.header = { packId, batch: readU64(bytes, 16), createdMs: readU64(bytes, 24), count };
+    const kind = bytes.readUInt8(5);
+    this.header = { packId, batch: readU64(bytes, 16), createdMs: readU64(bytes, 24), count, kind };
     this.#bytes = bytes;
     this.#directory = new Directory(bytes.subarray(directoryOffset), count, entryBytes);
     if (PACK_HEADER_BYTES + this.#directory.storedBytes !== directoryOffset) {

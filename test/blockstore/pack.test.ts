@@ -10,6 +10,7 @@ import {
   PACK_BYTES_TARGET,
   PACK_HEADER_BYTES,
   PackBuilder,
+  PackKind,
 } from '../../lib/blockstore/pack.ts';
 import { CorruptionError } from '../../lib/errors.ts';
 import { printedSeed, Random, randomBytesOf } from '../support/random.ts';
@@ -44,7 +45,7 @@ const FRAMES = [
 
 t.test('frames of several chunks come back from every index of theirs', (t) => {
   const pack = new Pack(packOf(FRAMES), HEADER.packId);
-  t.strictSame(pack.header, { ...HEADER, count: 6 });
+  t.strictSame(pack.header, { ...HEADER, count: 6, kind: PackKind.CHUNKS });
   let index = 0;
   for (const want of FRAMES) {
     const first = index;

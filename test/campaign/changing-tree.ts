@@ -4,7 +4,7 @@
 import { createHash } from 'node:crypto';
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { Random, contentOf } from '../support/random.ts';
+import { contentOf, type Random } from '../support/random.ts';
 
 /** Path below the root -> sha256 in hex. */
 export type Manifest = ReadonlyMap<string, string>;
@@ -35,7 +35,7 @@ export class ChangingTree {
 
   /** Changes about one file in `oneIn`, and adds and removes a few. */
   change(oneIn: number): void {
-    for (const path of [...this.#files.keys()]) {
+    for (const path of this.#files.keys()) {
       if (this.#random.oneIn(oneIn)) this.#changeFile(path);
     }
     const added = this.#random.below(4);

@@ -48,8 +48,6 @@ interface Worker {
 }
 
 export class KillLoad {
-  /** Set before a mount ends: no program may be started that could come too late for it. */
-  isEnding = false;
   readonly #campaign: CampaignRun;
   readonly #store: MountedStore;
   readonly #random: Random;
@@ -61,6 +59,7 @@ export class KillLoad {
   /** Names in the mount's root that nobody needs any more. */
   #waste: readonly string[] = [];
   #names = 0;
+  #isEnding = false;
 
   // Of the round that runs:
   #copies: Copy[] = [];
@@ -87,9 +86,18 @@ export class KillLoad {
     this.#expectedFiles.set(name, content);
   }
 
+  /** To be called before a mount ends: no program is started that could come too late for it. */
+  startNothingMore(): void {
+    this.#isEnding = true;
+  }
+
+  #mayStart(): boolean {
+    return !this.#isEnding;
+  }
+
   /** Starts everything; returns at once when the mount is ready for it. */
   async start(): Promise<void> {
-    this.isEnding = false;
+    this.#isEnding = false;
     this.#copies = [];
     this.#duplicate = undefined;
     this.#expectedFiles.clear();
@@ -129,7 +137,7 @@ export class KillLoad {
   async #copyAgainAndAgain(): Promise<void> {
     const [oldest] = this.#whole.keys();
     let kind = this.#random.pick(['new', 'links', 'in place'] as const);
-    while (!this.isEnding) {
+    while (this.#mayStart()) {
       this.#source.change(CHANGED_ONE_IN);
       const isInPlace = kind === 'in place';
       const name = isInPlace ? MIRROR : this.newName('copy');
@@ -140,7 +148,7 @@ export class KillLoad {
       await makeCopy(this.#store, this.#source, copy, options);
       if (copy.finishedMs === undefined) return;
       this.#campaign.count('copies finished');
-      if (!this.isEnding && this.#random.oneIn(2)) await this.#makeDurable(copy);
+      if (this.#mayStart() && this.#random.oneIn(2)) await this.#makeDurable(copy);
       // In place only once in a round: then what may be there is known.
       kind = this.#random.pick(['new', 'links'] as const);
     }

@@ -115,7 +115,7 @@ class KillCampaign {
 
   async #kill(): Promise<number> {
     const endedMs = Date.now();
-    this.#load.isEnding = true;
+    this.#load.startNothingMore();
     await this.#store.killDaemon();
     await this.#load.ended();
     await this.#store.clearDeadMount();
@@ -125,7 +125,7 @@ class KillCampaign {
   /** The daemon learns of the end, and makes everything durable that it has answered. */
   async #endOrderly(strike: () => unknown): Promise<number> {
     const endedMs = Date.now();
-    this.#load.isEnding = true;
+    this.#load.startNothingMore();
     await strike();
     await this.#load.ended();
     await this.#store.daemonEnded();
@@ -138,7 +138,7 @@ class KillCampaign {
     const { mountpoint } = this.#store;
     const name = this.#load.newName('written-on');
     const writer = await startWriter(this.#store, name);
-    this.#load.isEnding = true;
+    this.#load.startNothingMore();
     await lazyUmount(this.#store);
     await delay(DETACHED_MS);
     const lines = await writer.stop();
@@ -153,7 +153,7 @@ class KillCampaign {
   /** The mount turns read-only, keeps what is durable, and its end tells of what is lost. */
   async #killWorker(): Promise<number> {
     const endedMs = Date.now();
-    this.#load.isEnding = true;
+    this.#load.startNothingMore();
     killWorkerThread(this.#store);
     await this.#load.ended();
     const refused = await this.#store.run('touch', [this.#store.path('refused')]);

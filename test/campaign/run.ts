@@ -3,6 +3,7 @@
 
 import { Command, InvalidArgumentError } from 'commander';
 import type { CampaignOptions, CampaignReport } from './campaign.ts';
+import { run as runFill } from './fill.ts';
 import { run as runKill } from './kill.ts';
 
 type Campaign = (options: CampaignOptions) => Promise<CampaignReport>;
@@ -10,6 +11,7 @@ type Campaign = (options: CampaignOptions) => Promise<CampaignReport>;
 /** By name: the campaign, and the rounds that the issue demands. */
 const campaigns: Readonly<Record<string, { run: Campaign; rounds: number }>> = {
   kill: { run: runKill, rounds: 500 },
+  fill: { run: runFill, rounds: 50 },
 };
 
 interface Flags {

@@ -42,9 +42,14 @@ export interface OpenWriter {
   stop(): Promise<number>;
 }
 
+// Each turn writes before it looks whether to stop: a file that is gone is noticed in any case.
 const WRITER = `
 exec 3>"$1"; : >"$2"; lines=0
-until test -e "$3"; do printf 'line %06d\\n' "$lines" >&3; lines=$((lines + 1)); sleep 0.002; done
+while :; do
+  printf 'line %06d\\n' "$lines" >&3; lines=$((lines + 1))
+  test ! -e "$3" || break
+  sleep 0.002
+done
 exec 3>&-; echo "$lines"`;
 
 /** Returns when the file is open. */

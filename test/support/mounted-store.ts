@@ -47,17 +47,21 @@ export class MountedStore {
   #daemonPid = 0;
   #isMounted = false;
 
-  private constructor(t: StoreUser, directory: string) {
+  private constructor(t: StoreUser, directory: string, store: string) {
     this.#t = t;
     this.directory = directory;
-    this.store = join(directory, 'store');
+    this.store = store;
     this.mountpoint = join(directory, 'mnt');
     this.#log = join(directory, 'daemon.log');
   }
 
-  /** An unmounted store that does not exist yet; the first mount creates it. */
-  static create(t: StoreUser): MountedStore {
-    const store = new MountedStore(t, mkdtempSync(join(tmpdir(), 'dedupfs-test-')));
+  /**
+   * An unmounted store that does not exist yet; the first mount creates it.
+   * @param path where, if not in the temporary directory; whoever names it removes it
+   */
+  static create(t: StoreUser, path?: string): MountedStore {
+    const directory = mkdtempSync(join(tmpdir(), 'dedupfs-test-'));
+    const store = new MountedStore(t, directory, path ?? join(directory, 'store'));
     mkdirSync(store.mountpoint);
     const remove = (): void => {
       store.abort();
