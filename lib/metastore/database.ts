@@ -83,11 +83,12 @@ export class MetaDatabase {
   }
 
   #begin(isNew: boolean): void {
+    // Before anything that reads the file, or SQLite shares the log with other processes.
+    if (!this.#isReadOnly) this.connection.pragma('locking_mode = EXCLUSIVE');
     assertVersion(this.connection);
     if (isNew) this.connection.pragma('page_size = 8192');
     if (isNew) this.connection.pragma('auto_vacuum = INCREMENTAL');
     if (!this.#isReadOnly) {
-      this.connection.pragma('locking_mode = EXCLUSIVE');
       this.connection.pragma('journal_mode = WAL');
       this.connection.pragma('synchronous = NORMAL');
     }

@@ -5,6 +5,8 @@
 
 /** Version of this schema, in `meta` under 'format' and in the FORMAT file. */
 export const FORMAT_VERSION = 3;
+/** The oldest that is brought to this one (store/migrations). */
+export const FORMAT_VERSION_MIN = 2;
 
 export const SCHEMA = `
 -- Key/value pairs: uuid, format, batch (number of the last commit), next ids, and the totals that

@@ -76,6 +76,7 @@ class OpenStore implements Store {
   readonly path: string;
   readonly uuid: string;
   readonly created: boolean;
+  readonly migratedFrom: number | undefined;
   readonly filesystem: DedupFileSystem;
   readonly #arguments: OpenArguments;
   readonly #metastore: Metastore;
@@ -120,6 +121,7 @@ class OpenStore implements Store {
     this.path = storePath;
     this.uuid = found.format.uuid;
     this.created = found.created;
+    this.migratedFrom = found.migratedFrom;
     this.#metastore = metastore;
     this.#blockStore = blockStore;
     const space = new HostSpace(storePath, () => this.#dataPath.pendingBytes);
