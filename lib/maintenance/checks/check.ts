@@ -12,6 +12,8 @@ import type { Metastore } from '../../metastore/metastore.ts';
 import type { RepairChange } from '../repair-journal.ts';
 
 export const ROOT_INO = 1;
+/** Ids are written in 48 bits: no counter reaches this. */
+export const ID_MAX = 2 ** 47 + 2 ** 10;
 
 /** Numbers of lib/README.md. */
 export type Invariant = 'I1' | 'I2' | 'I3' | 'I4' | 'I5' | 'I6' | 'I7' | 'I8';
@@ -51,7 +53,7 @@ export interface CheckContext {
 
 export interface RepairContext extends CheckContext {
   /** Writes a change down, before it is made. Repairs change rows through repairs/rows.ts alone. */
-  record(change: Omit<RepairChange, 'check'>): void;
+  readonly record: (change: Omit<RepairChange, 'check'>) => void;
   /** Arenas whose files nobody can read: put aside when the repair takes effect. */
   readonly arenasPutAside: Set<number>;
   /** Arenas made of the packs of damaged ones; theirs is what lies there when the repair takes effect. */

@@ -1,4 +1,4 @@
-// Every chunk row names a record that is this chunk: same fingerprint, same sizes. Packs that cannot
+// Every chunk row names a record that is this chunk: same id, fingerprint and sizes. Packs that cannot
 // be read or have no row are left to `packs-stored` and `pack-totals`.
 
 import { INDEXED_BYTES } from '../../metastore/chunks.ts';
@@ -53,6 +53,8 @@ function compare(row: Row, directory: Directory | undefined): string | undefined
   if (!found.equals(h)) {
     return `${place} has fingerprint ${found.toString('hex')}, its row says ${h.toString('hex')}`;
   }
+  const chunk = directory.chunks[index] ?? 0;
+  if (chunk !== 0 && chunk !== id) return `${place} is chunk ${chunk}`;
   const plainBytes = directory.plainBytes[index];
   const storedBytes = directory.storedBytes[index];
   if (plainBytes !== bytes) return `${place} has ${plainBytes} plain bytes, its row says ${bytes}`;

@@ -15,6 +15,8 @@ export interface Directory {
   readonly fingerprints: Buffer;
   readonly plainBytes: Uint32Array;
   readonly storedBytes: Uint32Array;
+  /** Ids; 0 in packs of version 1. */
+  readonly chunks: Float64Array;
 }
 
 export class DirectoryCache {
@@ -54,6 +56,7 @@ export class DirectoryCache {
         ),
         plainBytes: Uint32Array.from(entries, (entry) => entry.plainBytes),
         storedBytes: Uint32Array.from(entries, (entry) => entry.storedBytes),
+        chunks: Float64Array.from(entries, (entry) => entry.chunk),
       };
     } catch (error) {
       if (error instanceof CorruptionError) return undefined;

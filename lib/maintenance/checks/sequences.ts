@@ -4,6 +4,7 @@
 import { COUNTER_NAMES, loadCounters } from '../../metastore/counters.ts';
 import { repairSequences } from '../repairs/sequences.ts';
 import { defineCheck, type CheckContext } from './check.ts';
+import { isCount } from './counter.ts';
 
 export const sequences = defineCheck({
   name: 'sequences',
@@ -20,8 +21,8 @@ function* findBadCounters({ connection }: CheckContext): Generator<string> {
   const select = connection.prepare('SELECT v FROM meta WHERE k = ?').pluck();
   for (const name of COUNTER_NAMES) {
     const value: unknown = select.get(name);
-    if (!Number.isSafeInteger(value) || Number(value) < 0) {
-      yield `counter ${name} is ${String(value)}, expected a whole number from 0 on`;
+    if (!isCount(name, value)) {
+      yield `counter ${name} is ${String(value)}, expected a whole number from 0 on, of an id below 2^47`;
     }
   }
 }

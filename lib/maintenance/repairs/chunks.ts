@@ -44,11 +44,7 @@ async function collectLost(context: RepairContext): Promise<number> {
   let count = 0;
   for await (const page of chunks) {
     for (const [id, h, pack, idx] of page) {
-      const record = recordOf(directories.get(pack), idx, h);
-      if (record !== undefined) {
-        updateRow(context, 'chunk', { id }, { ...record });
-        continue;
-      }
+      if (repairPlaced(context, { id, h, record: recordAt(directories.get(pack), idx) })) continue;
       prepared(context, `INSERT INTO ${LOST_TABLE} (h, chunk) VALUES (?, ?)`).run(h, id);
       count += 1;
     }
@@ -56,21 +52,58 @@ async function collectLost(context: RepairContext): Promise<number> {
   return count;
 }
 
-function recordOf(
-  directory: Directory | undefined,
-  index: number,
-  h: Buffer,
-): { bytes: number; stored: number } | undefined {
-  if (directory === undefined || !Number.isInteger(index)) return undefined;
-  const bytes = directory.plainBytes[index];
-  const stored = directory.storedBytes[index];
-  if (index < 0 || bytes === undefined || stored === undefined) return undefined;
-  const found = directory.fingerprints.subarray(index * INDEXED_BYTES, (index + 1) * INDEXED_BYTES);
-  return found.equals(h) ? { bytes, stored } : undefined;
+interface Record {
+  readonly h: Buffer;
+  /** 0: not known. */
+  readonly chunk: number;
+  readonly bytes: number;
+  readonly stored: number;
+}
+
+function recordAt(directory: Directory | undefined, index: number): Record | undefined {
+  const bytes = directory?.plainBytes[index];
+  if (directory === undefined || bytes === undefined) return undefined;
+  return {
+    h: directory.fingerprints.subarray(index * INDEXED_BYTES, (index + 1) * INDEXED_BYTES),
+    chunk: directory.chunks[index] ?? 0,
+    bytes,
+    stored: directory.storedBytes[index] ?? 0,
+  };
+}
+
+/** Puts a row right by the record at its place; false when that is another chunk's. */
+function repairPlaced(
+  context: RepairContext,
+  { id, h, record }: { id: number; h: Buffer; record: Record | undefined },
+): boolean {
+  if (record === undefined) return false;
+  const { bytes, stored } = record;
+  const isSame = record.h.equals(h);
+  if (isSame && (record.chunk === 0 || record.chunk === id)) {
+    updateRow(context, 'chunk', { id }, { bytes, stored });
+    return true;
+  }
+  if (isSame) {
+    // All but the number is that of another chunk: who names this one, means another record.
+    const isTaken = prepared(context, 'SELECT 1 FROM chunk WHERE id = ?').get(record.chunk);
+    if (isTaken === undefined) updateRow(context, 'chunk', { id }, { id: record.chunk });
+    else removeRow(context, 'chunk', { id });
+    return true;
+  }
+  if (record.chunk !== id || isKnown(context, record.h)) return false;
+  updateRow(context, 'chunk', { id }, { h: Buffer.from(record.h), bytes, stored });
+  return true;
+}
+
+function isKnown(context: RepairContext, h: Buffer): boolean {
+  return prepared(context, 'SELECT 1 FROM chunk WHERE h = ?').get(h) !== undefined;
 }
 
 /** Looks through the directories of all packs. */
-async function findRecords(context: RepairContext): Promise<void> {
+async function lookThroughPacks(
+  context: RepairContext,
+  look: (packId: number, entries: readonly Record[]) => void,
+): Promise<void> {
   const page = scalar(
     context,
     'SELECT id FROM pack WHERE arena = ? AND id > ? ORDER BY id LIMIT ?',
@@ -80,33 +113,30 @@ async function findRecords(context: RepairContext): Promise<void> {
     let after = -1;
     do {
       packs = page.all(arena, after, PACKS_PER_TURN) as number[];
-      for (const pack of packs) findInPack(context, arena, pack);
+      for (const pack of packs) look(pack, entriesOf(context, arena, pack));
       after = packs.at(-1) ?? after;
       await context.turn();
     } while (packs.length === PACKS_PER_TURN);
   }
 }
 
-function findInPack(context: RepairContext, arena: number, packId: number): void {
+async function findRecords(context: RepairContext): Promise<void> {
   const take = scalar(context, `DELETE FROM ${LOST_TABLE} WHERE h = ? RETURNING chunk`);
-  for (const [idx, entry] of entriesOf(context, arena, packId).entries()) {
-    const id = take.get(entry.h) as number | undefined;
-    if (id === undefined) continue;
-    const { bytes, stored } = entry;
-    updateRow(context, 'chunk', { id }, { pack: packId, idx, bytes, stored });
-  }
+  await lookThroughPacks(context, (pack, entries) => {
+    for (const [idx, { h, bytes, stored }] of entries.entries()) {
+      const id = take.get(h) as number | undefined;
+      if (id !== undefined) updateRow(context, 'chunk', { id }, { pack, idx, bytes, stored });
+    }
+  });
 }
 
 /** Copies: what reads a pack is a view that the next read takes away. */
-function entriesOf(
-  context: RepairContext,
-  arena: number,
-  packId: number,
-): { h: Buffer; bytes: number; stored: number }[] {
+function entriesOf(context: RepairContext, arena: number, packId: number): Record[] {
   try {
     const pack = new Pack(context.blockStore.read(arena, packId), packId);
-    return pack.entries().map(({ fingerprint, plainBytes, storedBytes }) => ({
+    return pack.entries().map(({ fingerprint, chunk, plainBytes, storedBytes }) => ({
       h: Buffer.from(fingerprint.subarray(0, INDEXED_BYTES)),
+      chunk,
       bytes: plainBytes,
       stored: storedBytes,
     }));
@@ -163,5 +193,37 @@ export async function repairQuarantine(context: RepairContext): Promise<void> {
   });
   for await (const page of remembered) {
     for (const [h] of page) removeRow(context, 'quarantine', { h });
+  }
+}
+
+const UNKNOWN_TABLE = 'repair_unknown';
+
+/**
+ * Chunks of which nothing is known but their number: packs tell what they are, unless they are of
+ * version 1 or gone.
+ */
+export async function restoreUnknownChunks(context: RepairContext): Promise<void> {
+  const { connection } = context;
+  connection.exec(
+    `CREATE TABLE ${UNKNOWN_TABLE} AS SELECT id FROM chunk WHERE h IS NULL
+     AND NOT EXISTS (SELECT 1 FROM quarantine WHERE quarantine.chunk = chunk.id);
+     CREATE UNIQUE INDEX ${UNKNOWN_TABLE}_id ON ${UNKNOWN_TABLE} (id)`,
+  );
+  const isAny = connection.prepare(`SELECT 1 FROM ${UNKNOWN_TABLE} LIMIT 1`).get() !== undefined;
+  if (isAny)
+    await lookThroughPacks(context, (pack, entries) => restoreFrom(context, pack, entries));
+  connection.exec(`DROP TABLE ${UNKNOWN_TABLE}`);
+}
+
+function restoreFrom(context: RepairContext, pack: number, entries: readonly Record[]): void {
+  for (const [idx, { h, chunk: id, bytes, stored }] of entries.entries()) {
+    if (id === 0) continue;
+    const reach = context.connection.prepare(
+      `SELECT c.bytes FROM ${UNKNOWN_TABLE} AS u JOIN chunk AS c ON c.id = u.id WHERE u.id = ? AND c.h IS NULL`,
+    );
+    const known = reach.pluck().get(id) as number | undefined;
+    // Extents reach further than this: it is not what they mean.
+    if (known === undefined || known > bytes || isKnown(context, h)) continue;
+    updateRow(context, 'chunk', { id }, { h, pack, idx, bytes, stored });
   }
 }

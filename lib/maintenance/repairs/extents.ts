@@ -9,6 +9,7 @@ import type { ChunkId } from '../../dedup/chunk-index.ts';
 import type { RepairContext } from '../checks/check.ts';
 import { extentMaps, tryDecode, type ExtentMap } from '../checks/extent-walk.ts';
 import { pages } from '../checks/paging.ts';
+import { restoreUnknownChunks } from './chunks.ts';
 import { getMeta, insertRow, prepared, removeRow, scalar, takeId, updateRow } from './rows.ts';
 
 /** Segments of a file that are taken for lost; a size that asks for more is taken for wrong. */
@@ -33,6 +34,7 @@ export async function repairExtentMaps(context: RepairContext): Promise<void> {
   }
   followFile(context, file, undefined);
   await finishFilesWithoutMaps(context);
+  await restoreUnknownChunks(context);
 }
 
 /** Maps come in the order of their files: with the first of the next, the one before is complete. */

@@ -8,7 +8,7 @@ import { BREAKS_A_RULE, INODE_RULES } from '../checks/inode-rules.ts';
 import { tryDecode } from '../checks/extent-walk.ts';
 import { pages } from '../checks/paging.ts';
 import { insertInode, putIntoLostAndFound } from './lost-and-found.ts';
-import { getMeta, prepared, removeRow, scalar, takeId, updateRow } from './rows.ts';
+import { getMeta, prepared, removeRow, scalar, takeInode, updateRow } from './rows.ts';
 
 const TYPE = `(mode & ${FileType.MASK})`;
 const PERMISSIONS = 0o7777;
@@ -201,7 +201,7 @@ async function adoptMaps(context: RepairContext): Promise<void> {
   });
   for await (const page of owners) {
     for (const [owner] of page) {
-      const ino = takeId(context, 'nextIno');
+      const ino = takeInode(context);
       const size = mappedEnd(context, owner);
       insertInode(context, { ino, mode: FileType.REGULAR | 0o600, size });
       const segments = scalar(context, 'SELECT seg FROM fmap WHERE ino = ?').all(owner);

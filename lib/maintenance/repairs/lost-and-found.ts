@@ -4,7 +4,7 @@
 import { COOKIE_MIN, nameHash } from '../../metastore/dentries.ts';
 import { FileType } from '../../metastore/inodes.ts';
 import { ROOT_INO, type RepairContext } from '../checks/check.ts';
-import { insertRow, prepared, removeRow, scalar, takeId, updateRow } from './rows.ts';
+import { insertRow, prepared, removeRow, scalar, takeInode, updateRow } from './rows.ts';
 
 const NAME_BYTES_MAX = 255;
 /** Names whose hash is taken get one of the next numbers: see metastore/dentries.ts. */
@@ -123,7 +123,7 @@ function findOrCreateFolder(context: RepairContext): number {
     removeName(context, ROOT_INO, cookie);
     insertName(context, { parent: ROOT_INO, name: nameFor(entry.ino, name), ...entry });
   }
-  const ino = takeId(context, 'nextIno');
+  const ino = takeInode(context);
   insertInode(context, { ino, mode: FileType.DIRECTORY | 0o700 });
   updateRow(context, 'inode', { ino }, { parent: ROOT_INO, nlink: 2 });
   insertName(context, { parent: ROOT_INO, name, ino, type: FileType.DIRECTORY >> 12 });

@@ -81,6 +81,20 @@ export function getMeta(context: RepairContext, k: string): unknown {
   return scalar(context, 'SELECT v FROM meta WHERE k = ?').get(k);
 }
 
+/** Number of an inode that nothing has, and that no damaged row names either. */
+export function takeInode(context: RepairContext): number {
+  for (;;) {
+    const ino = takeId(context, 'nextIno');
+    const named = scalar(
+      context,
+      `SELECT 1 FROM fmap WHERE ino = :ino UNION ALL SELECT 1 FROM dentry WHERE parent = :ino
+       UNION ALL SELECT 1 FROM dentry WHERE ino = :ino UNION ALL SELECT 1 FROM xattr WHERE ino = :ino
+       UNION ALL SELECT 1 FROM symlink WHERE ino = :ino UNION ALL SELECT 1 FROM orphan WHERE ino = :ino`,
+    ).get({ ino });
+    if (named === undefined) return ino;
+  }
+}
+
 /** A number that nothing has or had, from one of the counters (I3). */
 export function takeId(
   context: RepairContext,

@@ -2,14 +2,14 @@
 
 import { COUNTER_NAMES, INITIAL_COUNTERS, type Sequences } from '../../metastore/counters.ts';
 import type { RepairContext } from '../checks/check.ts';
+import { isCount } from '../checks/counter.ts';
 import { getMeta, putMeta, scalar } from './rows.ts';
 
 export async function repairSequences(context: RepairContext): Promise<void> {
   for (const name of COUNTER_NAMES) {
     const value = getMeta(context, name);
     // Totals are recomputed later, from the rows.
-    if (!Number.isSafeInteger(value) || Number(value) < 0)
-      putMeta(context, name, INITIAL_COUNTERS[name]);
+    if (!isCount(name, value)) putMeta(context, name, INITIAL_COUNTERS[name]);
   }
   const lastFile = context.blockStore.arenaIds().at(-1) ?? 0;
   raise(context, 'nextIno', maxOf(context, 'inode', 'ino'));
