@@ -25,6 +25,7 @@ const SLABS_MAX = 32;
 /** What the one who waits for the mount is told when it answers. */
 export interface Mounted {
   readonly created: boolean;
+  readonly migratedFrom: number | undefined;
   readonly pid: number;
   readonly chunkBytesMean: number;
   readonly compression: string;
@@ -49,6 +50,7 @@ export async function serve(
   const mountOptions = parseMountOptions([options.options]);
   const store = await openStore(options.storePath, {
     create: true,
+    migrate: true,
     compression: options.compression,
     chunkBytes: options.chunkBytes,
     pool,
@@ -113,7 +115,8 @@ async function listen(
 
 function describeMounted(store: Store): Mounted {
   const { chunkBytesMean, compression } = store.statistics();
-  return { created: store.created, pid: process.pid, chunkBytesMean, compression };
+  const { created, migratedFrom } = store;
+  return { created, migratedFrom, pid: process.pid, chunkBytesMean, compression };
 }
 
 async function closeStore(

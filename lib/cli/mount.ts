@@ -6,6 +6,7 @@ import { resolve } from 'node:path';
 import { describeError, DedupfsError, ExitCode } from '../errors.ts';
 import { parseMountOptions } from '../kernel/mount-options.ts';
 import { resolveMountpoint } from '../kernel/mountpoint.ts';
+import { FORMAT_VERSION } from '../metastore/schema.ts';
 import { serve, type Mounted } from './daemon.ts';
 import { helpEnd } from './exit-codes.ts';
 import { launchDaemon, type DaemonMessage } from './launch.ts';
@@ -83,10 +84,16 @@ function announce(
   }: { storePath: string; mountpoint: string; logPath?: string | undefined },
   mounted: Mounted,
 ): void {
-  const { created, pid, chunkBytesMean, compression } = mounted;
+  const { created, migratedFrom, pid, chunkBytesMean, compression } = mounted;
   if (created) {
     const how = `chunks of ${formatBytes(chunkBytesMean)}, compression ${compression}`;
     process.stdout.write(`created store ${storePath} (${how})\n`);
+  }
+  if (migratedFrom !== undefined) {
+    const change = `from format ${migratedFrom} to ${FORMAT_VERSION}`;
+    process.stdout.write(
+      `brought store ${storePath} ${change}; earlier versions cannot use it now\n`,
+    );
   }
   const log = logPath === undefined ? '' : `, log ${logPath}`;
   process.stdout.write(`mounted ${storePath} on ${mountpoint} (process ${pid}${log})\n`);

@@ -110,7 +110,8 @@ export class MetaDatabase {
 
   #begin(isNew: boolean): void {
     // Before anything looks into the file: otherwise the index of the WAL is a mapped file, which
-    // ends the process with SIGBUS on a bad disk and cannot grow on a full one.
+    // ends the process with SIGBUS on a bad disk and cannot grow on a full one; and others could
+    // write the log, so that its frames would not be watched (native/src/checked_file.cc).
     if (!this.#isReadOnly) this.connection.pragma('locking_mode = EXCLUSIVE');
     assertVersion(this.connection);
     if (isNew) this.connection.pragma('page_size = 8192');

@@ -5,6 +5,8 @@
 
 /** Version of this schema, in `meta` under 'format' and in the FORMAT file. */
 export const FORMAT_VERSION = 3;
+/** The oldest that is brought to this one (store/migrations). */
+export const FORMAT_VERSION_MIN = 2;
 
 export const SCHEMA = `
 -- Key/value pairs: uuid, format, batch (number of the last commit), next ids, and the totals that
@@ -117,3 +119,13 @@ CREATE TABLE arena (
   live  INTEGER NOT NULL           -- sum of pack.live (I6)
 ) STRICT;
 `;
+
+/** The statements that make one table and its indexes. */
+export function definitionsOf(table: string): string {
+  const begins = new RegExp(
+    `^CREATE (TABLE ${table} \\(|(UNIQUE )?INDEX \\w+ ON ${table} \\()`,
+    'm',
+  );
+  const statements = SCHEMA.split(/;$/m).filter((statement) => begins.test(statement));
+  return statements.join(';');
+}

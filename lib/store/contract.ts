@@ -16,6 +16,8 @@ export type { ScrubOutcome } from '../maintenance/scrub-state.ts';
 export interface StoreOptions {
   /** Create the store when the directory is absent or empty. */
   readonly create: boolean;
+  /** Bring a store of an earlier format to this one; without, it is refused. */
+  readonly migrate?: boolean | undefined;
   /** `lz4`, `zstd`, `zstd:3`, `zlib:6`, `none`; for chunks stored from now on. Default lz4. */
   readonly compression?: string | undefined;
   /** Mean chunk size in bytes; fixed at creation. A different value is refused with STORE_CONFLICT. */
@@ -162,6 +164,8 @@ export interface Store {
   readonly uuid: string;
   /** True when this call made the store. */
   readonly created: boolean;
+  /** The format it had, when this call brought it to the present one. */
+  readonly migratedFrom: number | undefined;
   readonly filesystem: FileSystem;
   statistics(): StoreStatistics;
   /** Pure decision: what gc would do now. @param threshold live ratio below which an arena is evacuated */

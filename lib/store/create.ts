@@ -3,6 +3,7 @@
 import { existsSync, mkdirSync, readdirSync, rmSync, statfsSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { ExitCode, UserError } from '../errors.ts';
+import type { Logger } from '../log.ts';
 import { FileType } from '../metastore/inodes.ts';
 import { Metastore } from '../metastore/metastore.ts';
 import { FORMAT_VERSION } from '../metastore/schema.ts';
@@ -15,6 +16,7 @@ import {
   writeUnfinishedFormat,
   type Format,
 } from './format.ts';
+import { migrateStore, needsMigration } from './migrations/migrate.ts';
 
 /** A store smaller than this cannot take its first commit. */
 const HOST_BYTES_MIN = 32 * 1024 * 1024;
@@ -24,6 +26,8 @@ const EMPTY_NAMES = /^(lock|lost\+found)$/;
 export interface FoundStore {
   readonly format: Format;
   readonly created: boolean;
+  /** The format it had before this call, if it was migrated. */
+  readonly migratedFrom: number | undefined;
 }
 
 /** Makes sure that `path` can hold a store. @throws UserError NO_STORE NO_PERMISSION */
@@ -50,13 +54,25 @@ export function prepareFolder(path: string, create: boolean): void {
   if (!create) throw noStore(path, 'is not a dedupfs store');
 }
 
-/** Reads what the store is, or creates it. The lock must be held. @throws UserError */
+/**
+ * Reads what the store is, or creates it; one of an earlier format is brought to this one when `migrate`
+ * is set. The lock must be held. @throws UserError  @throws CorruptionError  its metastore is too damaged to be migrated
+ */
 export function findOrCreate(
   path: string,
-  options: { readonly create: boolean; readonly chunkBytes?: number | undefined },
+  options: {
+    readonly create: boolean;
+    readonly chunkBytes?: number | undefined;
+    readonly migrate?: boolean | undefined;
+    readonly log: Logger;
+  },
 ): FoundStore {
+  if (options.migrate !== true && needsMigration(path)) throw mustBeMounted(path);
+  const migratedFrom = migrateStore(path, options.log);
   const format = readFormat(path);
-  if (format === undefined) return { format: createStore(path, options.chunkBytes), created: true };
+  if (format === undefined) {
+    return { format: createStore(path, options.chunkBytes), created: true, migratedFrom };
+  }
   const { bytesMean } = format.chunking;
   if (options.chunkBytes !== undefined && options.chunkBytes !== bytesMean) {
     throw new UserError(
@@ -66,7 +82,7 @@ export function findOrCreate(
         `${options.chunkBytes / 1024}K; leave --chunk-size out or create another store`,
     );
   }
-  return { format, created: false };
+  return { format, created: false, migratedFrom };
 }
 
 function createStore(path: string, chunkBytes: number | undefined): Format {
@@ -126,6 +142,14 @@ function lostFormat(path: string): UserError {
     ExitCode.STORE_INCONSISTENT,
     'DEDUPFS_FORMAT_MISSING',
     `store ${path} lacks its FORMAT file; 'dedupfs fsck --rebuild ${path}' makes it from the last checkpoint`,
+  );
+}
+
+function mustBeMounted(path: string): UserError {
+  return new UserError(
+    ExitCode.WRONG_FORMAT,
+    'DEDUPFS_WRONG_FORMAT',
+    `store ${path} is not of format ${FORMAT_VERSION} yet; mount it once: that brings it there`,
   );
 }
 

@@ -6,7 +6,7 @@ import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { CHUNK_BYTES_DEFAULT, CHUNK_BYTES_PRESETS, cutParameters } from '../dedup/chunking.ts';
 import { ExitCode, UserError } from '../errors.ts';
-import { FORMAT_VERSION } from '../metastore/schema.ts';
+import { FORMAT_VERSION, FORMAT_VERSION_MIN } from '../metastore/schema.ts';
 import type { CutParameters } from '../native.ts';
 import { syncFolder } from '../sync-folder.ts';
 
@@ -78,10 +78,9 @@ export function parseFormat(storePath: string, text: string): Format {
 
 function checkVersion(storePath: string, format: Format): Format {
   if (format.format === FORMAT_VERSION) return format;
-  const remedy =
-    format.format > FORMAT_VERSION
-      ? 'upgrade dedupfs'
-      : 'mount it with the dedupfs that made it and copy its files to a new store';
+  let remedy = 'mount it with the dedupfs that made it and copy its files to a new store';
+  if (format.format >= FORMAT_VERSION_MIN) remedy = 'mount it once: that brings it there';
+  if (format.format > FORMAT_VERSION) remedy = 'upgrade dedupfs';
   throw new UserError(
     ExitCode.WRONG_FORMAT,
     'DEDUPFS_WRONG_FORMAT',

@@ -56,6 +56,7 @@ class OpenStore implements Store {
   readonly path: string;
   readonly uuid: string;
   readonly created: boolean;
+  readonly migratedFrom: number | undefined;
   readonly filesystem: DedupFileSystem;
   readonly #arguments: OpenArguments;
   readonly #files: StoreFiles;
@@ -95,6 +96,7 @@ class OpenStore implements Store {
     this.path = storePath;
     this.uuid = found.format.uuid;
     this.created = found.created;
+    this.migratedFrom = found.migratedFrom;
     this.#files = files;
     this.#parts = new StoreAssembly(args, files);
     this.filesystem = this.#parts.filesystem;

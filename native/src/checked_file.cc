@@ -35,6 +35,7 @@ constexpr int kPageBytesMax = 65536;
 constexpr char kMagic[] = "SQLite format 3";
 constexpr int kHeaderBytes = 100;
 constexpr int kReservedOffset = 20;
+constexpr int kPageCountOffset = 28;
 /** Of a log: its own header, which tells the size of a page, and that of each frame. */
 constexpr int kLogHeaderBytes = 32;
 constexpr int kLogPageBytesOffset = 8;
@@ -43,6 +44,10 @@ constexpr int kFrameHeaderBytes = 24;
 CheckedFile* checked(sqlite3_file* file) { return reinterpret_cast<CheckedFile*>(file); }
 
 sqlite3_file* real(sqlite3_file* file) { return checked(file)->real; }
+
+uint32_t bigEndian32(const uint8_t* at) {
+  return static_cast<uint32_t>((at[0] << 24) | (at[1] << 16) | (at[2] << 8) | at[3]);
+}
 
 /** SQLite reads and writes whole pages, besides a few bytes of the header. */
 bool isPage(int bytes, sqlite3_int64 offset) {
@@ -68,6 +73,7 @@ void noteHeader(CheckedFile* file, const void* buffer, int bytes, sqlite3_int64 
   const uint8_t* const header = static_cast<const uint8_t*>(buffer);
   if (memcmp(header, kMagic, sizeof kMagic) != 0) return;
   if (header[kReservedOffset] == kChecksumBytes) file->isChecked = true;
+  file->pageCount = bigEndian32(header + kPageCountOffset);
 }
 
 int closeDatabase(sqlite3_file* file) {
@@ -76,16 +82,18 @@ int closeDatabase(sqlite3_file* file) {
 }
 
 /**
- * A read at the end of the file gives zeros, as SQLite wants it for a page not written yet. While
- * there is a log that cannot be: its pages are in the log, and the file was cut short.
+ * Behind the end of the file SQLite takes zeros for a page that it made and has not written. A page
+ * that the header counts is not one of those: with a log, what is not written is above the count.
  */
 int judgeShortRead(CheckedFile* file, int bytes, sqlite3_int64 offset) {
   if (!file->isChecked || !isPage(bytes, offset)) return SQLITE_IOERR_SHORT_READ;
   sqlite3_int64 size = 0;
   const int status = file->real->pMethods->xFileSize(file->real, &size);
   if (status != SQLITE_OK) return status;
-  if (file->log == nullptr && offset >= size) return SQLITE_IOERR_SHORT_READ;
-  file->badPage = pageNumber(bytes, offset);
+  const uint32_t number = pageNumber(bytes, offset);
+  const bool isCounted = file->log != nullptr && number <= file->pageCount;
+  if (!isCounted && offset >= size) return SQLITE_IOERR_SHORT_READ;
+  file->badPage = number;
   return kDamaged;
 }
 
@@ -223,8 +231,8 @@ int closeLog(sqlite3_file* base) {
 
 void noteLogHeader(CheckedFile* file, const void* buffer, int bytes, sqlite3_int64 offset) {
   if (offset != 0 || bytes != kLogHeaderBytes) return;
-  const uint8_t* const at = static_cast<const uint8_t*>(buffer) + kLogPageBytesOffset;
-  const int pageBytes = (at[0] << 24) | (at[1] << 16) | (at[2] << 8) | at[3];
+  const uint8_t* const header = static_cast<const uint8_t*>(buffer);
+  const auto pageBytes = static_cast<int>(bigEndian32(header + kLogPageBytesOffset));
   file->pageBytes = isPage(pageBytes, 0) ? pageBytes : 0;
 }
 

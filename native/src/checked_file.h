@@ -21,6 +21,8 @@ struct CheckedFile {
   // Of a database.
   /** Its pages carry checksums. Once seen, never unset: a flipped bit in the header must not do that. */
   bool isChecked;
+  /** Pages that the file has, as the header in it says. */
+  uint32_t pageCount;
   /** Other processes may write the log: what we remember of it is worth nothing. */
   bool isShared;
   /** Its write-ahead log, while that is open. */

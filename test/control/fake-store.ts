@@ -47,6 +47,7 @@ export class FakeStore implements Store {
   readonly path: string;
   readonly uuid = '00000000-0000-4000-8000-000000000000';
   readonly created = false;
+  readonly migratedFrom = undefined;
   readonly calls: string[] = [];
   /** What gc waits for before it ends; set it to hold a gc under way. */
   gcGate: Promise<void> = Promise.resolve();
