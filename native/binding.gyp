@@ -17,6 +17,7 @@
         'src/poller.cc',
         'src/lock.cc',
         'src/mapping.cc',
+        'src/space.cc',
         'src/copy.cc',
         'src/clock.cc',
         'src/chunking.cc',

@@ -25,6 +25,9 @@ napi_value createPoller(napi_env env, napi_callback_info info);
 // lock.cc
 napi_value tryLock(napi_env env, napi_callback_info info);
 
+// space.cc
+napi_value allocateSpace(napi_env env, napi_callback_info info);
+
 // mapping.cc
 napi_value releaseMapping(napi_env env, napi_callback_info info);
 

@@ -29,6 +29,7 @@ NAPI_MODULE_INIT() {
       method("mountByHelper", mountByHelper),
       method("createPoller", createPoller),
       method("tryLock", tryLock),
+      method("allocate", allocateSpace),
       method("releaseMapping", releaseMapping),
       method("cutChunks", cutChunksOfBuffer),
       method("findZeroRun", findZeroRunInBuffer),
