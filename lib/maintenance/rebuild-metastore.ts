@@ -22,6 +22,9 @@ import { rebuildIndex, type RebuildIndexReport } from './rebuild-index.ts';
 const INODES_SKIPPED = 2 ** 24;
 /** A damaged pack hides at most so many chunk ids: the count of its entries is 16 bits. */
 const CHUNKS_PER_PACK_MAX = 2 ** 16;
+/** And a damaged arena of 1 GiB: packs of 16 KiB, when fsync is called all the time, and such chunks. */
+const PACKS_PER_ARENA_MAX = 2 ** 16;
+const CHUNKS_PER_ARENA_MAX = 2 ** 18;
 /** The lost metastore can have been so many batches beyond the packs (store/recover.ts). */
 const BATCHES_SKIPPED = 2;
 
@@ -85,7 +88,7 @@ export async function metastoreLag(
   const database = new MetaDatabase(path, { create: false, isReadOnly: true });
   try {
     const { batch } = loadCounters(database.connection);
-    const { batch: packBatch } = await lookBeyond(database.connection, blockStore);
+    const packBatch = await newestBatch(database.connection, blockStore);
     return packBatch > batch + BATCHES_SKIPPED ? { batch, packBatch } : undefined;
   } finally {
     database.close();
@@ -114,7 +117,7 @@ export async function rebuildMetastore(parts: RebuildMetastoreParts): Promise<Re
   let rebuilt: RebuiltMetastore;
   try {
     const { connection } = database;
-    const seen = await lookBeyond(connection, blockStore);
+    const { batch } = loadCounters(connection);
     const index = await rebuildIndex({
       connection,
       blockStore,
@@ -122,7 +125,8 @@ export async function rebuildMetastore(parts: RebuildMetastoreParts): Promise<Re
       log,
       onProgress: ({ bytesDone, bytesTotal }) => onProgress('indexing', bytesDone, bytesTotal),
     });
-    const batchesLost = raiseSequences(connection, seen);
+    const batchesLost = loadCounters(connection).batch - batch;
+    skipNumbers(connection, index);
     database.commit();
     database.foldWal();
     rebuilt = { index, batchesLost };
@@ -135,52 +139,46 @@ export async function rebuildMetastore(parts: RebuildMetastoreParts): Promise<Re
   return rebuilt;
 }
 
-/** The highest numbers in packs that the checkpoint does not know. */
-interface Seen {
-  batch: number;
-  pack: number;
-  chunk: number;
-  readonly arena: number;
-  damagedPacks: number;
-}
-
-async function lookBeyond(connection: Database.Database, blockStore: BlockStore): Promise<Seen> {
-  const { batch, nextPack, nextChunk } = loadCounters(connection);
-  const arenas = blockStore.arenaIds();
-  const last = arenas.at(-1) ?? 0;
-  const seen = { batch, pack: nextPack - 1, chunk: nextChunk - 1, arena: last, damagedPacks: 0 };
-  for (const arena of arenas) {
-    if (arenaFileDefect(blockStore.path(arena)) !== undefined) continue; // rebuildIndex reports it
-    for (const packId of Array.from(blockStore.arena(arena).packIds(nextPack))) {
-      note(seen, blockStore.read(arena, packId), packId);
+/** The latest commit that packs beyond those the metastore knows were made for; its own when none. */
+async function newestBatch(connection: Database.Database, blockStore: BlockStore): Promise<number> {
+  const { batch, nextPack } = loadCounters(connection);
+  let newest = batch;
+  for (const arena of blockStore.arenaIds()) {
+    for (const packId of unknownPacks(blockStore, arena, nextPack)) {
+      newest = Math.max(newest, batchOf(blockStore, arena, packId));
       await setImmediate();
     }
   }
-  return seen;
+  return newest;
 }
 
-function note(seen: Seen, bytes: Buffer, packId: number): void {
-  seen.pack = Math.max(seen.pack, packId);
+/** None of an arena that cannot be read: that is for fsck to report. */
+function unknownPacks(blockStore: BlockStore, arena: number, nextPack: number): number[] {
+  if (arenaFileDefect(blockStore.path(arena)) !== undefined) return [];
   try {
-    const pack = new Pack(bytes, packId);
-    seen.batch = Math.max(seen.batch, pack.header.batch);
-    for (const { chunk } of pack.entries()) seen.chunk = Math.max(seen.chunk, chunk);
+    return [...blockStore.arena(arena).packIds(nextPack)];
   } catch (error) {
-    if (!(error instanceof CorruptionError)) throw error;
-    seen.damagedPacks += 1;
+    if ((error as Error).message.startsWith('MDB_')) return [];
+    throw error;
   }
 }
 
-/** @returns commits that are lost, as far as packs tell */
-function raiseSequences(connection: Database.Database, seen: Seen): number {
+function batchOf(blockStore: BlockStore, arena: number, packId: number): number {
+  try {
+    return new Pack(blockStore.read(arena, packId), packId).header.batch;
+  } catch (error) {
+    if (error instanceof CorruptionError) return 0;
+    throw error;
+  }
+}
+
+/** Above what rebuildIndex has seen: what it could not see. */
+function skipNumbers(connection: Database.Database, index: RebuildIndexReport): void {
   const counters = loadCounters(connection);
-  const batchesLost = seen.batch - counters.batch;
-  counters.batch = seen.batch + BATCHES_SKIPPED;
+  const arenas = index.arenasDamaged.length;
+  counters.batch += BATCHES_SKIPPED;
   counters.nextIno += INODES_SKIPPED;
-  const hidden = seen.damagedPacks * CHUNKS_PER_PACK_MAX;
-  counters.nextChunk = Math.max(counters.nextChunk, seen.chunk + 1 + hidden);
-  counters.nextPack = Math.max(counters.nextPack, seen.pack + 1);
-  counters.nextArena = Math.max(counters.nextArena, seen.arena + 1);
+  counters.nextPack += arenas * PACKS_PER_ARENA_MAX;
+  counters.nextChunk += arenas * CHUNKS_PER_ARENA_MAX + index.packsDamaged * CHUNKS_PER_PACK_MAX;
   saveCounters(connection, counters);
-  return batchesLost;
 }

@@ -33,22 +33,27 @@ export class Metastore {
   /** @throws UserError NO_STORE  @throws Error from SQLite */
   constructor(path: string, options: { readonly create: boolean }) {
     this.database = new MetaDatabase(path, options);
-    const connection = this.database.statements;
-    this.counters = loadCounters(connection);
-    this.inodes = new InodeTable(connection, this.counters);
-    this.dentries = new DentryTable(connection);
-    this.symlinks = new SymlinkTable(connection);
-    this.xattrs = new XattrTable(connection);
-    this.orphans = new OrphanTable(connection);
-    this.packs = new PackTable(connection, this.counters);
-    this.quarantine = new QuarantineTable(connection);
-    const { counters, packs, quarantine } = this;
-    this.chunks = new ChunkTable(connection, { counters, packs, quarantine });
-    this.extents = new ExtentTable(connection, {
-      counters: this.counters,
-      inodes: this.inodes,
-      references: this.chunks,
-    });
+    try {
+      const connection = this.database.statements;
+      this.counters = loadCounters(connection);
+      this.inodes = new InodeTable(connection, this.counters);
+      this.dentries = new DentryTable(connection);
+      this.symlinks = new SymlinkTable(connection);
+      this.xattrs = new XattrTable(connection);
+      this.orphans = new OrphanTable(connection);
+      this.packs = new PackTable(connection, this.counters);
+      this.quarantine = new QuarantineTable(connection);
+      const { counters, packs, quarantine } = this;
+      this.chunks = new ChunkTable(connection, { counters, packs, quarantine });
+      this.extents = new ExtentTable(connection, {
+        counters: this.counters,
+        inodes: this.inodes,
+        references: this.chunks,
+      });
+    } catch (error) {
+      this.database.close(); // a damaged one must not stay locked
+      throw error;
+    }
   }
 
   getMeta(key: string): string | undefined {

@@ -133,11 +133,12 @@ async function openWithBadPage(t: Test, path: string): Promise<OpenedStore> {
 
 t.test('a page that rots does not get into a checkpoint', async (t) => {
   const { opened, files } = await openWithHistory(t);
-  const { store, path } = opened;
+  const { store, driver, path } = opened;
+  await driver.put('more', Buffer.from('more'));
+  await store.commit();
   const { checkpoint } = store.statistics();
   await store.close();
   const damaged = await openWithBadPage(t, path);
-  await damaged.driver.put('more', Buffer.from('more'));
   const refused = (await failureIn(damaged.store.checkpoint())) as UserError;
   t.equal(refused.code, 'DEDUPFS_CORRUPT');
   t.match(refused.message, /page \d+ of the metastore/);
