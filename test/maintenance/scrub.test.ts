@@ -188,8 +188,13 @@ t.test('a scrub is due days after the last, at once when it was cut off, never w
   const nowMs = 1_800_000_000_000;
   const outcome = { startedMs: 0, packs: 0, bytes: 0, chunks: 0, chunksDamaged: 0, findings: 0 };
   const position = {
-    ...{ startedMs: 0, afterPack: 0, packs: 0, bytes: 0, chunks: 0 },
-    ...{ chunksDamaged: 0, deadRecordsDamaged: 0 },
+    startedMs: 0,
+    afterPack: 0,
+    packs: 0,
+    bytes: 0,
+    chunks: 0,
+    chunksDamaged: 0,
+    deadRecordsDamaged: 0,
   };
   const done = (days: number) => ({ ...outcome, completedMs: nowMs - days * DAY_MS });
   const due = (state: Partial<Parameters<typeof isScrubDue>[0]>, days = 30, bornDays = 0) =>
