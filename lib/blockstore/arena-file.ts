@@ -7,12 +7,20 @@
 //                            + 144  u64 number of the last page in use
 //                            + 152  u64 transaction; the greater one of the two counts
 
-import { closeSync, existsSync, fstatSync, openSync, readSync } from 'node:fs';
+import { closeSync, existsSync, fstatSync, openSync, readSync, statSync } from 'node:fs';
 
 const MAGIC = 0xbeefc0de;
 const META_BYTES = 160;
 /** The second meta page begins after the first page; arenas are written with 4 KiB pages. */
 const META_OFFSETS = [0, 4096];
+
+/** LMDB's two meta pages: all that an arena holds until its creation is synced (arena.ts). */
+const CREATED_BYTES_MAX = 8192;
+
+/** Whether a crash has cut off the creation of the arena at `path`: it never held anything. */
+export function isCreationCutOff(path: string): boolean {
+  return statSync(path).size <= CREATED_BYTES_MAX && arenaFileDefect(path) !== undefined;
+}
 
 /** Why the arena at `path` cannot be opened; undefined when it can. */
 export function arenaFileDefect(path: string): string | undefined {

@@ -2,9 +2,11 @@
 // Filled front to back while it is current, never written again once sealed, removed whole.
 
 import { existsSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { open, type RootDatabase } from 'lmdb';
 import { CorruptionError, describeError, NoSpaceError } from '../errors.ts';
 import { native } from '../native.ts';
+import { syncFile, syncFolder } from '../sync-folder.ts';
 
 /** Room in the map beyond the capacity: the packs in flight when it is passed, and LMDB's own pages. */
 const MAP_SLACK_BYTES = 256 * 1024 * 1024;
@@ -29,6 +31,7 @@ export class Arena {
   constructor(id: number, path: string, capacityBytes: number) {
     this.id = id;
     this.path = path;
+    const isNew = !existsSync(path);
     prepareLockFile(path);
     this.#environment = open<Buffer, Buffer>({
       path,
@@ -41,6 +44,12 @@ export class Arena {
       overlappingSync: false,
       mapSize: capacityBytes + MAP_SLACK_BYTES,
     });
+    if (isNew) {
+      // From here on a file that is no arena is damaged, and not one whose creation was cut off: LMDB
+      // itself syncs it with the first pack. Its name must be as durable as what is put into it.
+      syncFile(path);
+      syncFolder(dirname(path));
+    }
   }
 
   /**

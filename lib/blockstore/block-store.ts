@@ -7,7 +7,6 @@ import { join } from 'node:path';
 import { assert, expectDefined } from '../assert.ts';
 import { CorruptionError, describeError, NoSpaceError } from '../errors.ts';
 import type { Logger } from '../log.ts';
-import { syncFolder } from '../sync-folder.ts';
 import { arenaFileDefect } from './arena-file.ts';
 import { Arena, arenaHostBytes, removeArenaFiles } from './arena.ts';
 
@@ -112,7 +111,6 @@ export class BlockStore {
     const path = this.path(arenaId);
     assert(!existsSync(path), `arena ${arenaId} is new`);
     const arena = this.#createFiles(arenaId, path);
-    syncFolder(this.#folder); // the file's name must be as durable as the packs in it
     this.#closeLeastRecentlyUsed();
     this.#open.set(arenaId, arena);
     return arena;

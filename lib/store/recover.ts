@@ -2,9 +2,13 @@
 // removed (I4), names without inodes are finished off by the filesystem. And the opposite case, a
 // metastore that is older than its arenas, is refused: writing on would reuse ids.
 
-import { statSync } from 'node:fs';
-import { arenaFileDefect } from '../blockstore/arena-file.ts';
+import { isCreationCutOff } from '../blockstore/arena-file.ts';
 import type { BlockStore } from '../blockstore/block-store.ts';
+import {
+  checkpointArenaIds,
+  checkpointArenaPath,
+  removeCheckpointArena,
+} from '../blockstore/checkpoint-arena.ts';
 import { Pack } from '../blockstore/pack.ts';
 import { CorruptionError, ExitCode, UserError } from '../errors.ts';
 import type { Logger } from '../log.ts';
@@ -28,6 +32,7 @@ export async function recover(parts: RecoverParts): Promise<void> {
   for (const id of files) {
     if (metastore.packs.arena(id) === undefined) await removeUnknownArena(parts, id);
   }
+  removeTornCheckpoints(parts);
   const last = Math.max(0, ...files);
   metastore.counters.nextArena = Math.max(metastore.counters.nextArena, last + 1);
   for (const row of metastore.packs.arenas()) {
@@ -43,12 +48,8 @@ export async function recover(parts: RecoverParts): Promise<void> {
  */
 const BATCHES_AHEAD_MAX = 2;
 
-/** A new arena's file up to here can be torn before its first pack is durable. */
-const TORN_BYTES_MAX = 64 * 1024;
-
 async function removeUnknownArena(parts: RecoverParts, id: number): Promise<void> {
-  const path = parts.blockStore.path(id);
-  if (statSync(path).size <= TORN_BYTES_MAX && arenaFileDefect(path) !== undefined) {
+  if (isCreationCutOff(parts.blockStore.path(id))) {
     parts.log.warn({ arena: id }, 'removed an arena whose creation was cut off');
     await parts.blockStore.remove(id);
     return;
@@ -57,6 +58,15 @@ async function removeUnknownArena(parts: RecoverParts, id: number): Promise<void
   checkBatch(parts, id, packIds);
   parts.log.warn({ arena: id, packs: packIds.length }, 'removed an arena that no commit names');
   await parts.blockStore.remove(id);
+}
+
+function removeTornCheckpoints({ blockStore, log }: RecoverParts): void {
+  const { folder } = blockStore;
+  for (const id of checkpointArenaIds(folder)) {
+    if (!isCreationCutOff(checkpointArenaPath(folder, id))) continue;
+    log.warn({ checkpointArena: id }, 'removed a checkpoint arena whose creation was cut off');
+    removeCheckpointArena(folder, id);
+  }
 }
 
 async function removeUnknownPacks(parts: RecoverParts, arenaId: number): Promise<void> {

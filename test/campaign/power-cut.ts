@@ -13,28 +13,19 @@ import { fileURLToPath } from 'node:url';
 import { plainly } from '../support/commands.ts';
 import { Recording, type DiskRecord } from '../support/lossy-disk-record.ts';
 import { Random } from '../support/random.ts';
+import type { CampaignOptions, CampaignReport } from './campaign.ts';
 import { LIVE, type Cut, type CutCheckOptions, type CutResult } from './cut-check.ts';
 import { readWorkloadLog } from './history.ts';
 import { record, STORE_NAME, type RecordingFacts } from './recording.ts';
 import { STEPS, stepOf } from './steps.ts';
 import type { Operation } from './workload.ts';
 
-export interface PowerCutOptions {
-  readonly seed: number;
-  /** Number of cuts. */
-  readonly rounds: number;
-  readonly minutes?: number | undefined;
-  log(line: string): void;
+/** `rounds` is the number of cuts. */
+export interface PowerCutOptions extends CampaignOptions {
   /** Length of a recording; default 12. */
   readonly recordSeconds?: number;
   /** Cuts of a recording; default 300. */
   readonly cutsPerRecording?: number;
-}
-
-export interface PowerCutReport {
-  readonly counts: Readonly<Record<string, number>>;
-  readonly violations: readonly string[];
-  readonly evidence: string | undefined;
 }
 
 const RECORD_SECONDS = 12;
@@ -53,7 +44,7 @@ interface Base {
   readonly lives: number;
 }
 
-export async function run(options: PowerCutOptions): Promise<PowerCutReport> {
+export async function run(options: PowerCutOptions): Promise<CampaignReport> {
   const campaign = new PowerCuts(options);
   try {
     await campaign.run();
@@ -232,7 +223,7 @@ class PowerCuts {
     rmSync(this.#work, { recursive: true, force: true });
   }
 
-  report(): PowerCutReport {
+  report(): CampaignReport {
     const counts: Record<string, number> = {
       'power cuts': this.#cuts,
       'of them live': this.#liveCuts,

@@ -8,7 +8,7 @@ export interface Facts {
   readonly mode: number;
   readonly nlink: number;
   readonly size: number;
-  /** sha1 of a file's content. */
+  /** BLAKE3 of a file's content. */
   readonly hash: string;
   readonly target: string;
   readonly xattrs: ReadonlyMap<string, string>;

@@ -1,7 +1,7 @@
 // The workload of the power cut campaign: operations of one system call each, and a model that says
 // what they lead to. So there is no state between two operations that a cut could show.
 
-import { createHash } from 'node:crypto';
+import { blake3 } from '../../lib/blake3.ts';
 import { contentOf, type Random } from '../support/random.ts';
 
 /** Paths are relative to the root. `seed` and `bytes` say what is written. */
@@ -68,7 +68,7 @@ export interface ModelNode {
   readonly type: 'file' | 'folder' | 'symlink';
   mode: number;
   content: Buffer;
-  /** sha1 of the content. */
+  /** BLAKE3 of the content. */
   hash: string;
   readonly target: string;
   /** Seconds; undefined when only the clock knows. */
@@ -79,7 +79,7 @@ export interface ModelNode {
 const NOTHING = Buffer.alloc(0);
 
 export function hashOf(content: Uint8Array): string {
-  return createHash('sha1').update(content).digest('hex');
+  return blake3(content).toString('hex');
 }
 
 export class ModelTree {
