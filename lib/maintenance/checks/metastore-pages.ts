@@ -1,8 +1,9 @@
 // SQLite's own view: b-trees, free list, indexes. All other checks read through them. One statement,
 // which cannot be sliced: on a mounted store requests wait for it.
 
-import { CorruptionError, describeError } from '../../errors.ts';
+import { CorruptionError } from '../../errors.ts';
 import { explainDamage } from '../../metastore/checked-database.ts';
+import { repairPages } from '../repairs/pages.ts';
 import { defineCheck, type CheckContext } from './check.ts';
 
 const MESSAGES_MAX = 100;
@@ -11,6 +12,7 @@ export const metastorePages = defineCheck({
   name: 'metastore-pages',
   invariant: 'I7',
   level: 'quick',
+  repair: repairPages,
   find: (context) => messages(context).map((message) => `metastore: ${message}`),
 });
 
@@ -26,7 +28,7 @@ function messages({ connection, level }: CheckContext): string[] {
     // Some damage ends the statement; what it said before is worth keeping.
     const damage = explainDamage(connection, error);
     if (!(damage instanceof CorruptionError)) throw error;
-    found.push(describeError(damage));
+    found.push(damage.message);
   }
   return found;
 }

@@ -1,5 +1,7 @@
 // A pack's live bytes and live chunks are what the chunk rows say, and every chunk's pack has a row.
+// Quarantined chunks lie in none.
 
+import { repairPackTotals } from '../repairs/counts.ts';
 import { defineCheck, type CheckContext } from './check.ts';
 import { pages, ranges } from './paging.ts';
 import { WindowCounters, windows, type IdWindow } from './windows.ts';
@@ -13,6 +15,7 @@ export const packTotals = defineCheck({
   name: 'pack-totals',
   invariant: 'I6',
   level: 'full',
+  repair: repairPackTotals,
   async *find(context) {
     for (const window of windows(context, 'pack')) {
       const live = { bytes: new WindowCounters(window), chunks: new WindowCounters(window) };
@@ -29,7 +32,7 @@ async function* sum(context: CheckContext, live: Live): AsyncGenerator<string> {
   const group = context.connection
     .prepare(
       `SELECT pack, sum(stored), count(*), min(id) FROM chunk
-       WHERE id > ? AND id <= ? GROUP BY pack`,
+       WHERE id > ? AND id <= ? AND h IS NOT NULL GROUP BY pack`,
     )
     .raw();
   for await (const { after, upTo } of ranges(context, 'chunk')) {

@@ -2,6 +2,9 @@
 
 import type { CheckContext } from './check.ts';
 
+/** What a walk needs of the check that walks. */
+export type Walk = Pick<CheckContext, 'connection' | 'progress' | 'turn'>;
+
 type Key = readonly (number | Buffer)[];
 
 /** Rows looked at in one turn: a few milliseconds. */
@@ -21,7 +24,7 @@ export interface PageOptions<Row> {
 
 /** Pages of rows, never empty, each complete before it is given out. */
 export async function* pages<Row extends readonly unknown[]>(
-  context: CheckContext,
+  context: Walk,
   options: PageOptions<Row>,
 ): AsyncGenerator<Row[]> {
   const statement = context.connection.prepare(options.sql).raw();
@@ -34,7 +37,7 @@ export async function* pages<Row extends readonly unknown[]>(
     yield page;
     if (page.length < count) return;
     key = options.keyOf(last);
-    context.progress(Number(key[0]), options.total);
+    if (typeof key[0] === 'number') context.progress(key[0], options.total);
     await context.turn();
   }
 }
@@ -47,7 +50,7 @@ export interface IdRange {
 
 /** Ranges of ids that together hold all rows, each a bounded number of them. */
 export async function* ranges(
-  context: CheckContext,
+  context: Walk,
   table: 'inode' | 'chunk' | 'pack',
 ): AsyncGenerator<IdRange> {
   const id = table === 'inode' ? 'ino' : 'id';
