@@ -4,10 +4,12 @@
 // pack: through LMDB's map it would be SIGBUS, the end of the process.
 
 import { existsSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { open, type RootDatabase } from 'lmdb';
 import { CorruptionError, describeError, NoSpaceError } from '../errors.ts';
 import { allocateBehindEnd, type HostRoom } from '../host-room.ts';
 import { native } from '../native.ts';
+import { syncFile, syncFolder } from '../sync-folder.ts';
 import { arenaFileDefect } from './arena-file.ts';
 import { ArenaReader } from './arena-reader.ts';
 import { PAGE_HEADER_BYTES } from './lmdb-page.ts';
@@ -46,9 +48,13 @@ export class Arena {
     this.#reader = new ArenaReader(path);
   }
 
-  /** Makes a new file. @throws NoSpaceError  @throws Error from LMDB when it cannot */
+  /** Makes a new file, durable with its name. @throws NoSpaceError  @throws Error from LMDB when it cannot */
   static create(id: number, path: string, capacityBytes: number): Arena {
     const environment = openEnvironment(path, capacityBytes);
+    // From here on a file that is no arena is damaged, and not one whose creation was cut off: LMDB
+    // itself syncs it with the first pack. Its name must be as durable as what is put into it.
+    syncFile(path);
+    syncFolder(dirname(path));
     const arena = new Arena(id, path, capacityBytes);
     arena.#environment = environment;
     return arena;

@@ -8,7 +8,6 @@ import { assert, expectDefined } from '../assert.ts';
 import { describeError, NoSpaceError } from '../errors.ts';
 import { allocateBehindEnd, isFullError, type HostRoom } from '../host-room.ts';
 import type { Logger } from '../log.ts';
-import { syncFolder } from '../sync-folder.ts';
 import { Arena, arenaHostBytes, pageBytes, removeArenaFiles } from './arena.ts';
 
 /** Bound on open arenas; each is a descriptor and some tree pages. */
@@ -119,7 +118,6 @@ export class BlockStore {
     const path = this.path(arenaId);
     assert(!existsSync(path), `arena ${arenaId} is new`);
     const arena = this.#createFiles(arenaId, path);
-    syncFolder(this.#folder); // the file's name must be as durable as the packs in it
     this.#closeLeastRecentlyUsed();
     this.#open.set(arenaId, arena);
     return arena;

@@ -10,7 +10,6 @@ import { existsSync, mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { assert } from '../assert.ts';
 import { CorruptionError } from '../errors.ts';
-import { syncFolder } from '../sync-folder.ts';
 import { arenaFileDefect } from './arena-file.ts';
 import { Arena, arenaHostBytes, removeArenaFiles } from './arena.ts';
 import { Pack } from './pack.ts';
@@ -55,9 +54,7 @@ export class CheckpointArena {
     assert(!existsSync(path), `checkpoint arena ${id} is new`);
     mkdirSync(folder, { recursive: true, mode: 0o700 });
     try {
-      const arena = new CheckpointArena(Arena.create(id, path, capacityBytes));
-      syncFolder(folder); // the file's name must be as durable as the packs in it
-      return arena;
+      return new CheckpointArena(Arena.create(id, path, capacityBytes));
     } catch (error) {
       removeCheckpointArena(folder, id);
       throw error;

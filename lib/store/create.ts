@@ -97,11 +97,22 @@ function createStore(path: string, chunkBytes: number | undefined): Format {
     mkdirSync(join(path, 'arenas'), { recursive: true, mode: 0o700 });
     createMetastore(join(path, 'meta.db'), format.uuid);
     syncFolder(path);
+    syncName(path);
     finishFormat(path);
   } catch (error) {
     throw isFull(error) ? diskFull(path, error) : error;
   }
   return format;
+}
+
+/** The store's own name must be as durable as what is in it. */
+function syncName(path: string): void {
+  try {
+    syncFolder(dirname(path));
+  } catch (error) {
+    // Who may not read the folder above cannot sync it: its name is left to the host.
+    if ((error as NodeJS.ErrnoException).code !== 'EACCES') throw error;
+  }
 }
 
 function createMetastore(path: string, uuid: string): void {

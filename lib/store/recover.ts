@@ -2,9 +2,14 @@
 // removed (I4), names without inodes are finished off by the filesystem. And the opposite case, a
 // metastore that is older than its arenas, is refused: writing on would reuse ids.
 
-import { renameSync, rmSync, statSync } from 'node:fs';
-import { arenaFileDefect } from '../blockstore/arena-file.ts';
+import { renameSync, rmSync } from 'node:fs';
+import { arenaFileDefect, isCreationCutOff } from '../blockstore/arena-file.ts';
 import type { BlockStore } from '../blockstore/block-store.ts';
+import {
+  checkpointArenaIds,
+  checkpointArenaPath,
+  removeCheckpointArena,
+} from '../blockstore/checkpoint-arena.ts';
 import { Pack } from '../blockstore/pack.ts';
 import { CorruptionError, describeError, ExitCode, UserError } from '../errors.ts';
 import type { Logger } from '../log.ts';
@@ -56,6 +61,7 @@ async function removeRemnants(parts: RecoverParts): Promise<void> {
     await blockStore.remove(id);
     log.warn({ arena: id, state }, 'removed an arena that no commit names');
   }
+  removeTornCheckpoints(parts);
   metastore.counters.nextArena = Math.max(metastore.counters.nextArena, last + 1);
   for (const [id, packIds] of remnants.packs) {
     await blockStore.arena(id).remove(packIds);
@@ -63,6 +69,15 @@ async function removeRemnants(parts: RecoverParts): Promise<void> {
   }
   for (const row of metastore.packs.arenas()) {
     if (row.state === ArenaState.CURRENT) blockStore.resume(row.id);
+  }
+}
+
+function removeTornCheckpoints({ blockStore, log }: RecoverParts): void {
+  const { folder } = blockStore;
+  for (const id of checkpointArenaIds(folder)) {
+    if (!isCreationCutOff(checkpointArenaPath(folder, id))) continue;
+    log.warn({ checkpointArena: id }, 'removed a checkpoint arena whose creation was cut off');
+    removeCheckpointArena(folder, id);
   }
 }
 
@@ -108,18 +123,14 @@ function lastPack({ metastore }: RecoverParts): number {
  */
 const BATCHES_AHEAD_MAX = 2;
 
-/** A new arena's file up to here can be torn before its first pack is durable. */
-const TORN_BYTES_MAX = 64 * 1024;
-
 function judgeUnknownArena(parts: RecoverParts, id: number): 'whole' | 'torn' | 'unreadable' {
   const path = parts.blockStore.path(id);
   const hasRows = parts.metastore.database.connection
     .prepare('SELECT 1 FROM pack WHERE arena = ? LIMIT 1')
     .get(id);
   if (hasRows !== undefined) throw nameless(parts, path);
-  if (arenaFileDefect(path) !== undefined) {
-    return statSync(path).size <= TORN_BYTES_MAX ? 'torn' : 'unreadable';
-  }
+  if (isCreationCutOff(path)) return 'torn';
+  if (arenaFileDefect(path) !== undefined) return 'unreadable';
   checkPacks(parts, id, [...parts.blockStore.arena(id).packIds()]);
   return 'whole';
 }

@@ -5,6 +5,7 @@ import { Command, InvalidArgumentError } from 'commander';
 import type { CampaignOptions, CampaignReport } from './campaign.ts';
 import { run as runFill } from './fill.ts';
 import { run as runKill } from './kill.ts';
+import { run as runPowerCut } from './power-cut.ts';
 
 type Campaign = (options: CampaignOptions) => Promise<CampaignReport>;
 
@@ -12,6 +13,7 @@ type Campaign = (options: CampaignOptions) => Promise<CampaignReport>;
 const campaigns: Readonly<Record<string, { run: Campaign; rounds: number }>> = {
   kill: { run: runKill, rounds: 500 },
   fill: { run: runFill, rounds: 50 },
+  'power-cut': { run: runPowerCut, rounds: 10_000 },
 };
 
 interface Flags {

@@ -1,7 +1,7 @@
 // Goal: a store opens after any crash with all that was committed, and is refused when it is not
 // itself any more. Method: copies of the directory taken while the store is open stand for crashes.
 
-import { cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { ROOT_INO } from '../../lib/filesystem/contract.ts';
@@ -116,6 +116,19 @@ for (const bytes of [0, 100, 4096, 8192]) {
     t.equal((await again.driver.get('a')).toString(), 'content');
     await again.driver.put('b', randomBytesOf('b', MIB));
     await again.store.commit();
+    await assertStoreClean(t, again.store);
+  });
+}
+
+for (const bytes of [0, 100, 4096, 8192]) {
+  t.test(`nor does one of a metadata checkpoint (${bytes} bytes)`, async (t) => {
+    const { store, driver, path } = await openFresh(t);
+    await driver.put('a', Buffer.from('content'));
+    await store.close();
+    const leftover = join(path, 'arenas/c000007.mdb');
+    writeFileSync(leftover, Buffer.alloc(bytes));
+    const again = await openAt(t, path);
+    t.notOk(existsSync(leftover), 'it is removed');
     await assertStoreClean(t, again.store);
   });
 }

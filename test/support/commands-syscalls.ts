@@ -246,8 +246,9 @@ function answerFrom(line: string): Answer {
 
 function errorNameOf(errno: number): string {
   if (errno === 0) return '';
-  // libuv has no name for it.
+  // libuv has no names for them.
   if (errno === constants.errno.ESTALE) return 'ESTALE';
+  if (errno === constants.errno.EDQUOT) return 'EDQUOT';
   return getSystemErrorName(-errno);
 }
 

@@ -47,7 +47,7 @@ export async function loadFolder(
   records: RecordWriter,
   folder: string,
 ): Promise<void> {
-  const pool = new SlabPool(1);
+  const pool = new SlabPool(2);
   const pending: [path: string, ino: Ino][] = [[folder, ROOT_INO]];
   for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
     const [path, ino] = next;
