@@ -4,6 +4,7 @@
 
 import { statSync } from 'node:fs';
 import { arenaFileDefect } from '../blockstore/arena-file.ts';
+import { salvagePacks } from '../blockstore/arena-salvage.ts';
 import type { BlockStore } from '../blockstore/block-store.ts';
 import { Pack } from '../blockstore/pack.ts';
 import { CorruptionError, ExitCode, UserError } from '../errors.ts';
@@ -31,9 +32,35 @@ export async function recover(parts: RecoverParts): Promise<void> {
   const last = Math.max(0, ...files);
   metastore.counters.nextArena = Math.max(metastore.counters.nextArena, last + 1);
   for (const row of metastore.packs.arenas()) {
-    if (row.state !== ArenaState.CURRENT) continue;
-    await removeUnknownPacks(parts, row.id);
-    blockStore.resume(row.id);
+    if (row.state === ArenaState.CURRENT) await resumeOrSeal(parts, row.id);
+  }
+}
+
+/** A damaged arena takes no more packs; what of it can be read stays readable until a repair. */
+async function resumeOrSeal(parts: RecoverParts, arenaId: number): Promise<void> {
+  const { metastore, blockStore, log } = parts;
+  try {
+    blockStore.arena(arenaId).openToWrite();
+    await removeUnknownPacks(parts, arenaId);
+    blockStore.resume(arenaId);
+  } catch (error) {
+    if (!(error instanceof CorruptionError)) throw error;
+    log.error({ err: error, arena: arenaId }, 'an arena is damaged and takes no more packs');
+    await passUnknownPacks(parts, arenaId);
+    metastore.packs.sealArena(arenaId);
+  }
+}
+
+/**
+ * Like `checkBatches`, for a damaged arena. Packs that no commit names may stay in it: their ids must
+ * not be given again (I3).
+ */
+async function passUnknownPacks(parts: RecoverParts, arenaId: number): Promise<void> {
+  const { counters } = parts.metastore;
+  for await (const { packId, batch, isInside } of salvagePacks(parts.blockStore.path(arenaId))) {
+    if (isInside) continue;
+    if (packId >= counters.nextPack) checkBatch(parts, packId, batch);
+    counters.nextPack = Math.max(counters.nextPack, packId + 1);
   }
 }
 
@@ -53,9 +80,12 @@ async function removeUnknownArena(parts: RecoverParts, id: number): Promise<void
     await parts.blockStore.remove(id);
     return;
   }
-  const packIds = [...parts.blockStore.arena(id).packIds()];
-  checkBatch(parts, id, packIds);
-  parts.log.warn({ arena: id, packs: packIds.length }, 'removed an arena that no commit names');
+  if (arenaFileDefect(path) === undefined) {
+    checkBatches(parts, id, [...parts.blockStore.arena(id).packIds()]);
+  } else {
+    await passUnknownPacks(parts, id);
+  }
+  parts.log.warn({ arena: id }, 'removed an arena that no commit names');
   await parts.blockStore.remove(id);
 }
 
@@ -63,30 +93,32 @@ async function removeUnknownPacks(parts: RecoverParts, arenaId: number): Promise
   const arena = parts.blockStore.arena(arenaId);
   const packIds = [...arena.packIds(parts.metastore.counters.nextPack)];
   if (packIds.length === 0) return;
-  checkBatch(parts, arenaId, packIds);
+  checkBatches(parts, arenaId, packIds);
   await arena.remove(packIds);
   parts.log.warn({ arena: arenaId, packs: packIds.length }, 'removed packs that no commit names');
 }
 
-/** Packs of the batches that a crash can have cut off are removed; a later one cannot be there. */
-function checkBatch(parts: RecoverParts, arenaId: number, packIds: readonly number[]): void {
-  const { metastore, blockStore, storePath } = parts;
+function checkBatches(parts: RecoverParts, arenaId: number, packIds: readonly number[]): void {
   for (const packId of packIds) {
-    let batch: number;
     try {
-      batch = new Pack(blockStore.read(arenaId, packId), packId).header.batch;
+      const pack = new Pack(parts.blockStore.read(arenaId, packId), packId);
+      checkBatch(parts, packId, pack.header.batch);
     } catch (error) {
-      if (error instanceof CorruptionError) continue; // torn by the crash
-      throw error;
+      if (!(error instanceof CorruptionError)) throw error; // else torn by the crash
     }
-    if (batch <= metastore.counters.batch + BATCHES_AHEAD_MAX) continue;
-    throw new UserError(
-      ExitCode.STORE_INCONSISTENT,
-      'DEDUPFS_OLD_METASTORE',
-      `the metastore of ${storePath} is older than its arenas: it ends with batch ` +
-        `${metastore.counters.batch}, pack ${packId} is of batch ${batch}; restore the matching meta.db`,
-    );
   }
+}
+
+/** Packs of the batches that a crash can have cut off are removed; a later one cannot be there. */
+function checkBatch(parts: RecoverParts, packId: number, batch: number): void {
+  const { metastore, storePath } = parts;
+  if (batch <= metastore.counters.batch + BATCHES_AHEAD_MAX) return;
+  throw new UserError(
+    ExitCode.STORE_INCONSISTENT,
+    'DEDUPFS_OLD_METASTORE',
+    `the metastore of ${storePath} is older than its arenas: it ends with batch ` +
+      `${metastore.counters.batch}, pack ${packId} is of batch ${batch}; restore the matching meta.db`,
+  );
 }
 
 function missing(parts: RecoverParts, path: string): UserError {
