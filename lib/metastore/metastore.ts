@@ -1,6 +1,7 @@
 // The metastore: every table over one connection, and the commit that moves them together.
 
 import { assert } from '../assert.ts';
+import { CorruptionError } from '../errors.ts';
 import { OrphanTable, SymlinkTable, XattrTable } from './attachments.ts';
 import { ChunkTable } from './chunks.ts';
 import { loadCounters, saveCounters, type Counters } from './counters.ts';
@@ -30,20 +31,25 @@ export class Metastore {
   /** @throws UserError NO_STORE  @throws Error from SQLite */
   constructor(path: string, options: { readonly create: boolean }) {
     this.database = new MetaDatabase(path, options);
-    const connection = this.database.statements;
-    this.counters = loadCounters(connection);
-    this.inodes = new InodeTable(connection, this.counters);
-    this.dentries = new DentryTable(connection);
-    this.symlinks = new SymlinkTable(connection);
-    this.xattrs = new XattrTable(connection);
-    this.orphans = new OrphanTable(connection);
-    this.packs = new PackTable(connection, this.counters);
-    this.chunks = new ChunkTable(connection, this.counters, this.packs);
-    this.extents = new ExtentTable(connection, {
-      counters: this.counters,
-      inodes: this.inodes,
-      references: this.chunks,
-    });
+    try {
+      const connection = this.database.statements;
+      this.counters = loadCounters(connection);
+      this.inodes = new InodeTable(connection, this.counters);
+      this.dentries = new DentryTable(connection);
+      this.symlinks = new SymlinkTable(connection);
+      this.xattrs = new XattrTable(connection);
+      this.orphans = new OrphanTable(connection);
+      this.packs = new PackTable(connection, this.counters);
+      this.chunks = new ChunkTable(connection, this.counters, this.packs);
+      this.extents = new ExtentTable(connection, {
+        counters: this.counters,
+        inodes: this.inodes,
+        references: this.chunks,
+      });
+    } catch (error) {
+      this.database.close();
+      throw explainOpening(path, error);
+    }
   }
 
   getMeta(key: string): string | undefined {
@@ -91,4 +97,11 @@ export class Metastore {
   close(): void {
     this.database.close();
   }
+}
+
+/** Tables or columns that are absent: a sound database, and not one of ours. */
+function explainOpening(path: string, error: unknown): unknown {
+  const { code } = error as { code?: string };
+  if (code !== 'SQLITE_ERROR') return error;
+  return new CorruptionError(`the metastore ${path} lacks what it must have`, { cause: error });
 }
