@@ -40,10 +40,13 @@ export class ControlClient implements Disposable {
   /**
    * @param storePath directory of a store that a daemon serves
    * @throws UserError DEDUPFS_NO_DAEMON when nobody answers, NO_PERMISSION when we may not ask
+   *   or the socket may be a stranger's
    */
   static async connect(storePath: string): Promise<ControlClient> {
     try {
       using path = new SocketPath(storePath);
+      const defect = path.defect();
+      if (defect !== undefined) throw untrusted(storePath, defect);
       return new ControlClient(await connectTo(path.path));
     } catch (cause) {
       throw connectError(storePath, cause);
@@ -122,7 +125,16 @@ function connectTo(path: string): Promise<Socket> {
   });
 }
 
+function untrusted(storePath: string, defect: string): UserError {
+  return new UserError(
+    ExitCode.NO_PERMISSION,
+    'DEDUPFS_UNSAFE_STORE',
+    `the control socket of ${storePath} ${defect}; remove it and see who may write there`,
+  );
+}
+
 function connectError(storePath: string, cause: unknown): UserError {
+  if (cause instanceof UserError) return cause;
   const code = cause instanceof Error && 'code' in cause ? cause.code : undefined;
   if (code === 'EACCES' || code === 'EPERM') {
     const message = `no permission to ask the daemon of ${storePath}; run as its owner or as root`;

@@ -1,5 +1,6 @@
 // Answers requests about a mounted store from other processes (see protocol.ts). Runs in the daemon.
-// Whoever can open the socket file may ask: it is mode 0600 in the store's directory.
+// Whoever can open the socket file may ask: it is mode 0600 in the store's directory, which has mode 0700
+// (store/safe-entries.ts). So the peer is the owner of the store or root, and needs no other proof.
 
 import { rmSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';

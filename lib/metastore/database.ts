@@ -5,7 +5,7 @@
 // it (synchronous=NORMAL); `sync` then runs fdatasync on the WAL file off the main thread. Together
 // they are as durable as synchronous=FULL, and the event loop does not wait for the disk.
 
-import { closeSync, existsSync, fdatasync, fstatSync, openSync, statSync } from 'node:fs';
+import { closeSync, existsSync, fdatasync, fstatSync, openSync, readSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { promisify } from 'node:util';
 import type Database from 'better-sqlite3';
@@ -98,6 +98,9 @@ export class MetaDatabase {
         `the metastore ${path} is missing; 'dedupfs fsck --rebuild ${dirname(path)}' makes it from the last checkpoint`,
       );
     }
+    // SQLite would make a database of an empty file.
+    if (!isNew && !hasMagic(path))
+      throw new CorruptionError(`the metastore ${path} is no database`);
     this.connection = openChecked(path, { readonly: this.#isReadOnly });
     try {
       this.#begin(isNew);
@@ -313,4 +316,16 @@ function assertVersion(connection: Database.Database): void {
     if (part > least) return;
     assert(part === least, `SQLite ${text} is older than ${SQLITE_VERSION_MIN.join('.')}`);
   }
+}
+
+function hasMagic(path: string): boolean {
+  const magic = Buffer.from('SQLite format 3\0');
+  const found = Buffer.alloc(magic.length);
+  const descriptor = openSync(path, 'r');
+  try {
+    readSync(descriptor, found, 0, found.length, 0);
+  } finally {
+    closeSync(descriptor);
+  }
+  return found.equals(magic);
 }

@@ -1,6 +1,7 @@
 // The metastore: every table over one connection, and the commit that moves them together.
 
 import { assert } from '../assert.ts';
+import { CorruptionError } from '../errors.ts';
 import type { HostRoom } from '../host-room.ts';
 import { OrphanTable, SymlinkTable, XattrTable } from './attachments.ts';
 import { ChunkTable } from './chunks.ts';
@@ -52,7 +53,7 @@ export class Metastore {
       });
     } catch (error) {
       this.database.close(); // a damaged one must not stay locked
-      throw error;
+      throw explainOpening(path, error);
     }
   }
 
@@ -100,4 +101,11 @@ export class Metastore {
   close(): void {
     this.database.close();
   }
+}
+
+/** Tables or columns that are absent: a sound database, and not one of ours. */
+function explainOpening(path: string, error: unknown): unknown {
+  const { code } = error as { code?: string };
+  if (code !== 'SQLITE_ERROR') return error;
+  return new CorruptionError(`the metastore ${path} lacks what it must have`, { cause: error });
 }

@@ -1,6 +1,14 @@
 // Finding out what lies at a path, and making a store there.
 
-import { existsSync, mkdirSync, readdirSync, rmSync, statfsSync, statSync } from 'node:fs';
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  rmSync,
+  statfsSync,
+  statSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import { ExitCode, UserError } from '../errors.ts';
 import type { Logger } from '../log.ts';
@@ -17,6 +25,7 @@ import {
   type Format,
 } from './format.ts';
 import { migrateStore, needsMigration } from './migrations/migrate.ts';
+import { checkEntries, claimFolder, closeToOthers } from './safe-entries.ts';
 
 /** A store smaller than this cannot take its first commit. */
 const HOST_BYTES_MIN = 32 * 1024 * 1024;
@@ -30,20 +39,35 @@ export interface FoundStore {
   readonly migratedFrom: number | undefined;
 }
 
-/** Makes sure that `path` can hold a store. @throws UserError NO_STORE NO_PERMISSION */
-export function prepareFolder(path: string, create: boolean): void {
+/**
+ * Makes sure that `path` can hold a store, and holds nothing that would lead out of it.
+ * @returns whether the directory had to be closed to other users
+ * @throws UserError NO_STORE NO_PERMISSION
+ */
+export function prepareFolder(path: string, create: boolean): boolean {
+  const isStore = findFolder(path, create);
+  return guard(path, () => {
+    if (!isStore) claimFolder(path);
+    const wasOpen = closeToOthers(path);
+    checkEntries(path);
+    return wasOpen;
+  });
+}
+
+/** Whether there is a store already. */
+function findFolder(path: string, create: boolean): boolean {
   const stats = guard(path, () => statSync(path, { throwIfNoEntry: false }));
   if (stats === undefined) {
     if (!create) throw noStore(path, 'does not exist');
     const parent = dirname(path);
     if (!existsSync(parent)) throw noStore(path, `cannot be created: ${parent} does not exist`);
     guard(path, () => mkdirSync(path, { mode: 0o700 }));
-    return;
+    return false;
   }
   if (!stats.isDirectory()) throw noStore(path, 'is not a directory');
-  if (existsSync(join(path, 'FORMAT'))) return;
+  if (hasEntry(path, 'FORMAT')) return true;
   // A creation that was cut off may begin again; a store that lost its FORMAT must not be touched.
-  const isUnfinished = existsSync(join(path, UNFINISHED_FORMAT));
+  const isUnfinished = hasEntry(path, UNFINISHED_FORMAT);
   const names = guard(path, () => readdirSync(path)).filter((name) => !EMPTY_NAMES.test(name));
   if (!isUnfinished && (names.includes('meta.db') || names.includes('arenas'))) {
     throw lostFormat(path);
@@ -52,6 +76,12 @@ export function prepareFolder(path: string, create: boolean): void {
     throw noStore(path, `is not a dedupfs store and not empty (it has ${names[0]})`);
   }
   if (!create) throw noStore(path, 'is not a dedupfs store');
+  return false;
+}
+
+/** Also when it is a symbolic link that leads nowhere. */
+function hasEntry(path: string, name: string): boolean {
+  return guard(path, () => lstatSync(join(path, name), { throwIfNoEntry: false })) !== undefined;
 }
 
 /**

@@ -2,7 +2,15 @@
 // that a directory with it is a whole store.
 
 import { randomBytes, randomUUID } from 'node:crypto';
-import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  openSync,
+  readSync,
+  renameSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { CHUNK_BYTES_DEFAULT, CHUNK_BYTES_PRESETS, cutParameters } from '../dedup/chunking.ts';
 import { ExitCode, UserError } from '../errors.ts';
@@ -23,6 +31,12 @@ function arenaBytesFor(hostBytes: number): number {
   const share = 2 ** Math.floor(Math.log2(Math.max(1, hostBytes / ARENAS_PER_HOST)));
   return Math.min(ARENA_BYTES_MAX, Math.max(ARENA_BYTES_MIN, share));
 }
+
+/** Ours has less than 500. */
+const FORMAT_BYTES_MAX = 16 * 1024;
+/** Bounds what a FORMAT can make us allocate. */
+const CHUNK_BYTES_LIMIT = 4 * 1024 * 1024;
+const U32_MAX = 0xffff_ffff;
 
 export interface Format {
   readonly format: number;
@@ -61,14 +75,32 @@ export function createFormat(chunkBytes: number | undefined, hostBytes: number):
 /** Undefined when there is no FORMAT file. @throws UserError NO_STORE WRONG_FORMAT */
 export function readFormat(storePath: string): Format | undefined {
   const path = join(storePath, 'FORMAT');
-  let text: string;
+  const text = readSmallFile(path);
+  return text === undefined ? undefined : checkVersion(storePath, parse(path, text));
+}
+
+/** Undefined when it does not exist. What is not a small file of text is no FORMAT, and is not read. */
+function readSmallFile(path: string): string | undefined {
+  let descriptor: number;
   try {
-    text = readFileSync(path, 'utf8');
+    const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
+    descriptor = openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT') return undefined;
+    if (code === 'ELOOP') throw badFormat(path, 'it is a symbolic link', error);
     throw error;
   }
-  return checkVersion(storePath, parse(path, text));
+  try {
+    const stats = fstatSync(descriptor);
+    if (!stats.isFile()) throw badFormat(path, 'it is not a regular file');
+    const content = Buffer.alloc(FORMAT_BYTES_MAX + 1);
+    const bytes = readSync(descriptor, content, 0, content.length, 0);
+    if (bytes > FORMAT_BYTES_MAX) throw badFormat(path, `it has ${stats.size} bytes`);
+    return content.toString('utf8', 0, bytes);
+  } finally {
+    closeSync(descriptor);
+  }
 }
 
 /** The content of a FORMAT file kept elsewhere. @throws UserError as readFormat */
@@ -107,10 +139,25 @@ function findDefect(value: unknown): string | undefined {
   if (!Number.isInteger(format)) return 'it has no format number';
   if (Number(format) !== FORMAT_VERSION) return undefined;
   if (typeof uuid !== 'string') return 'it has no uuid';
-  if (!/^[0-9a-f]{64}$/.test(fingerprintKey ?? '')) return 'it has no fingerprint key';
-  const { bytesMean, bytesMin, bytesMax, multiplier, addend } = chunking ?? {};
-  const numbers = [bytesMean, bytesMin, bytesMax, multiplier, addend, arenaBytesMax];
-  return numbers.every(Number.isSafeInteger) ? undefined : 'a number is missing';
+  if (!/^[0-9a-f]{64}$/.test(String(fingerprintKey))) return 'it has no fingerprint key';
+  if (!isWithin(arenaBytesMax, 1, Number.MAX_SAFE_INTEGER)) return 'it has no arena capacity';
+  return hasCutter(chunking) ? undefined : "the cutter's numbers are not possible ones";
+}
+
+function hasCutter(chunking: Partial<Format['chunking']> | undefined): boolean {
+  const { algorithm, bytesMean, bytesMin, bytesMax, multiplier, addend } = chunking ?? {};
+  return (
+    algorithm === 1 &&
+    isWithin(bytesMin, 64, CHUNK_BYTES_LIMIT) &&
+    isWithin(bytesMean, Number(bytesMin), CHUNK_BYTES_LIMIT) &&
+    isWithin(bytesMax, Number(bytesMean), CHUNK_BYTES_LIMIT) &&
+    isWithin(multiplier, 0, U32_MAX) &&
+    isWithin(addend, 0, U32_MAX)
+  );
+}
+
+function isWithin(value: unknown, low: number, high: number): boolean {
+  return Number.isSafeInteger(value) && Number(value) >= low && Number(value) <= high;
 }
 
 function badFormat(path: string, why: string, cause?: unknown): UserError {

@@ -1,7 +1,7 @@
 // STORE/lock: held by flock(2) as long as a process has the store open (G8). Its content tells the
 // others who that is; the lock itself is what counts, so a stale file of a dead process is harmless.
 
-import { closeSync, constants, openSync, readFileSync, writeSync } from 'node:fs';
+import { closeSync, constants, openSync, readSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { ExitCode, UserError } from '../errors.ts';
 import { native } from '../native.ts';
@@ -29,7 +29,7 @@ export class StoreLock {
     const endMs = Date.now() + RETRY_MS_MAX;
     while (native.tryLock(descriptor) < 0) {
       if (Date.now() >= endMs) {
-        const owner = parseOwner(storePath);
+        const owner = parseOwner(descriptor);
         closeSync(descriptor);
         throw lockedError(storePath, owner);
       }
@@ -78,24 +78,31 @@ function lockedError(storePath: string, owner: StoreOwner | undefined): UserErro
 export function readOwner(storePath: string): StoreOwner | undefined {
   let descriptor: number;
   try {
-    descriptor = openSync(join(storePath, 'lock'), 'r');
+    const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
+    descriptor = openSync(join(storePath, 'lock'), O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
+    // What is no lock file, opening the store will tell.
+    if (code === 'ENOENT' || code === 'ENOTDIR' || code === 'ELOOP') return undefined;
     throw error;
   }
   try {
-    return native.tryLock(descriptor) >= 0 ? undefined : parseOwner(storePath);
+    return native.tryLock(descriptor) >= 0 ? undefined : parseOwner(descriptor);
   } finally {
     closeSync(descriptor);
   }
 }
 
-function parseOwner(storePath: string): StoreOwner | undefined {
+function parseOwner(descriptor: number): StoreOwner | undefined {
   try {
-    const owner = JSON.parse(readFileSync(join(storePath, 'lock'), 'utf8')) as Partial<StoreOwner>;
-    if (typeof owner.pid !== 'number') return undefined;
-    return { pid: owner.pid, mountpoint: owner.mountpoint };
+    const line = Buffer.alloc(OWNER_BYTES);
+    const bytes = readSync(descriptor, line, 0, line.length, 0);
+    const { pid, mountpoint } = JSON.parse(line.toString('utf8', 0, bytes)) as Partial<StoreOwner>;
+    if (!Number.isSafeInteger(pid)) return undefined;
+    return {
+      pid: Number(pid),
+      mountpoint: mountpoint === undefined ? undefined : String(mountpoint),
+    };
   } catch {
     return undefined; // the owner is just writing it
   }

@@ -27,6 +27,7 @@ import { FORMAT_VERSION } from '../metastore/schema.ts';
 import { syncFolder } from '../sync-folder.ts';
 import { parseFormat, readFormat, restoreFormat, type Format } from './format.ts';
 import { StoreLock } from './lock.ts';
+import { checkEntries, closeToOthers } from './safe-entries.ts';
 
 /** Left free on the host beside the new metastore. */
 const MARGIN_BYTES = 16 * 1024 * 1024;
@@ -64,6 +65,8 @@ export async function rebuildStore(path: string, options: RebuildOptions): Promi
       `${storePath} has no arenas: it is not a dedupfs store, or nothing is left of it`,
     );
   }
+  closeToOthers(storePath);
+  checkEntries(storePath);
   const lock = await StoreLock.acquire(storePath, undefined);
   try {
     return await new Rebuild(storePath, options).run();

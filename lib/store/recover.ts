@@ -4,6 +4,7 @@
 
 import { renameSync, rmSync } from 'node:fs';
 import { arenaFileDefect, isCreationCutOff } from '../blockstore/arena-file.ts';
+import { salvagePacks } from '../blockstore/arena-salvage.ts';
 import type { BlockStore } from '../blockstore/block-store.ts';
 import {
   checkpointArenaIds,
@@ -68,7 +69,31 @@ async function removeRemnants(parts: RecoverParts): Promise<void> {
     log.warn({ arena: id, packs: packIds.length }, 'removed packs that no commit names');
   }
   for (const row of metastore.packs.arenas()) {
-    if (row.state === ArenaState.CURRENT) blockStore.resume(row.id);
+    if (row.state === ArenaState.CURRENT) await resumeOrSeal(parts, row.id);
+  }
+}
+
+/** A damaged arena takes no more packs; what of it can be read stays readable until a repair. */
+async function resumeOrSeal(parts: RecoverParts, arenaId: number): Promise<void> {
+  const { metastore, blockStore, log } = parts;
+  const defect = arenaFileDefect(blockStore.path(arenaId));
+  if (defect === undefined) {
+    blockStore.resume(arenaId);
+    return;
+  }
+  const damage = new CorruptionError(`arena ${arenaId}: ${defect}`);
+  log.error({ err: damage, arena: arenaId }, 'an arena is damaged and takes no more packs');
+  await passUnknownPacks(parts, arenaId);
+  metastore.packs.sealArena(arenaId);
+}
+
+/** Packs that no commit names may stay in a damaged arena: their ids must not be given again (I3). */
+async function passUnknownPacks(parts: RecoverParts, arenaId: number): Promise<void> {
+  const { counters } = parts.metastore;
+  for await (const { packId, batch, isInside } of salvagePacks(parts.blockStore.path(arenaId))) {
+    if (isInside) continue;
+    if (packId >= counters.nextPack) checkBatch(parts, packId, batch);
+    counters.nextPack = Math.max(counters.nextPack, packId + 1);
   }
 }
 
@@ -103,6 +128,7 @@ export function findRemnants(parts: RecoverParts): Remnants {
   const from = Math.max(metastore.counters.nextPack, lastPack(parts) + 1);
   for (const row of metastore.packs.arenas()) {
     if (row.state !== ArenaState.CURRENT) continue;
+    if (arenaFileDefect(blockStore.path(row.id)) !== undefined) continue; // it is sealed as it is
     const packIds = [...blockStore.arena(row.id).packIds(from)];
     if (packIds.length === 0) continue;
     checkPacks(parts, row.id, packIds);
@@ -137,23 +163,14 @@ function judgeUnknownArena(parts: RecoverParts, id: number): 'whole' | 'torn' | 
 
 /** Packs that a crash can have left are of its batches, and no chunk lies in them. */
 function checkPacks(parts: RecoverParts, arenaId: number, packIds: readonly number[]): void {
-  const { metastore, blockStore, storePath } = parts;
+  const { metastore, blockStore } = parts;
   const { connection } = metastore.database;
   const inPack = connection.prepare('SELECT 1 FROM chunk WHERE h = ? AND pack = ?');
   const arenaOf = connection.prepare('SELECT arena FROM pack WHERE id = ?').pluck();
   for (const packId of packIds) {
     const pack = tryRead(blockStore, arenaId, packId);
     if (pack === undefined) continue; // torn by the crash
-    const { batch } = pack.header;
-    if (batch > metastore.counters.batch + BATCHES_AHEAD_MAX) {
-      throw new UserError(
-        ExitCode.STORE_INCONSISTENT,
-        'DEDUPFS_OLD_METASTORE',
-        `the metastore of ${storePath} is older than its arenas: it ends with batch ` +
-          `${metastore.counters.batch}, pack ${packId} is of batch ${batch}; ` +
-          `restore the matching meta.db, or 'dedupfs fsck --rebuild ${storePath}' brings it up to them`,
-      );
-    }
+    checkBatch(parts, packId, pack.header.batch);
     // A row of another arena: this is a copy that nothing needs any more.
     if (arenaOf.get(packId) !== undefined) continue;
     const isNeeded = pack.entries().some(({ fingerprint }) => {
@@ -161,6 +178,18 @@ function checkPacks(parts: RecoverParts, arenaId: number, packIds: readonly numb
     });
     if (isNeeded) throw nameless(parts, blockStore.path(arenaId));
   }
+}
+
+/** @throws UserError STORE_INCONSISTENT  the pack is of a later batch than a crash can have left */
+function checkBatch({ metastore, storePath }: RecoverParts, packId: number, batch: number): void {
+  if (batch <= metastore.counters.batch + BATCHES_AHEAD_MAX) return;
+  throw new UserError(
+    ExitCode.STORE_INCONSISTENT,
+    'DEDUPFS_OLD_METASTORE',
+    `the metastore of ${storePath} is older than its arenas: it ends with batch ` +
+      `${metastore.counters.batch}, pack ${packId} is of batch ${batch}; ` +
+      `restore the matching meta.db, or 'dedupfs fsck --rebuild ${storePath}' brings it up to them`,
+  );
 }
 
 function tryRead(blockStore: BlockStore, arenaId: number, packId: number): Pack | undefined {

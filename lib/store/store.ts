@@ -37,7 +37,12 @@ export { readOwner } from './lock.ts';
 export async function openStore(path: string, options: StoreOptions): Promise<Store> {
   const storePath = resolve(path);
   const compression = parseCompression(options.compression ?? 'lz4');
-  prepareFolder(storePath, options.create);
+  if (prepareFolder(storePath, options.create)) {
+    options.log.warn(
+      { store: storePath },
+      'the store was readable by others; its mode is 0700 now',
+    );
+  }
   const lock = await StoreLock.acquire(storePath, options.mountpoint);
   try {
     const found = findOrCreate(storePath, options);

@@ -6,7 +6,10 @@ import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { ROOT_INO } from '../../lib/filesystem/contract.ts';
 import { Arena } from '../../lib/blockstore/arena.ts';
+import { silentLog } from '../../lib/log.ts';
+import type { StoreOptions } from '../../lib/store/contract.ts';
 import { readOwner } from '../../lib/store/store.ts';
+import { overwrite } from '../support/damage.ts';
 import { failureIn } from '../support/faults.ts';
 import { assertStoreClean, copyStore, openAt, openFresh } from '../support/open-store.ts';
 import { payloadOf } from '../support/payloads.ts';
@@ -132,6 +135,41 @@ for (const bytes of [0, 100, 4096, 8192]) {
     await assertStoreClean(t, again.store);
   });
 }
+t.test(
+  'a store whose current arena has a damaged tree opens, reads what it can, goes on',
+  async (t) => {
+    const first = await openFresh(t);
+    const contents = new Map<string, Buffer>();
+    for (let index = 0; index < 150; index += 1) {
+      const name = `file ${index}`;
+      contents.set(name, randomBytesOf(name, 3000));
+      await first.driver.put(name, randomBytesOf(name, 3000));
+      await first.store.commit();
+    }
+    await first.store.close();
+    const arena = join(first.path, 'arenas/a000001.mdb');
+    const leaf = findPage(arena, (page) => {
+      return page.readUInt16LE(18) === 2 && page.readUInt16LE(20) > 60; // a leaf of 30 packs and more
+    });
+    overwrite(arena, leaf + 24, Buffer.alloc(100, 0xff));
+    const logged: unknown[] = [];
+    const log = { ...silentLog(), error: (fields: unknown) => logged.push(fields) };
+    const again = await openAt(t, first.path, { log: log as unknown as StoreOptions['log'] });
+    t.match(logged, [{ arena: 1, err: { code: 'DEDUPFS_CORRUPT' } }]);
+    const failed: string[] = [];
+    for (const [name, content] of contents) {
+      const bytes = await again.driver.get(name).catch(() => failed.push(name));
+      if (bytes instanceof Buffer) t.ok(bytes.equals(content), name);
+    }
+    t.ok(failed.length > 0 && failed.length < contents.size, `${failed.length} cannot be read`);
+    await again.driver.put('new', randomBytesOf('new', MIB));
+    await again.store.commit();
+    t.ok(existsSync(join(first.path, 'arenas/a000002.mdb')), 'in another arena');
+    await again.store.close();
+    const third = await openAt(t, first.path);
+    t.ok((await third.driver.get('new')).equals(randomBytesOf('new', MIB)));
+  },
+);
 
 t.test('a second open of a store is refused with the owner of the first', async (t) => {
   const { store, path } = await openFresh(t);
@@ -141,6 +179,16 @@ t.test('a second open of a store is refused with the owner of the first', async 
   await store.close();
   t.equal(readOwner(path), undefined);
 });
+
+/** Offset of the last page in a file that is as asked for. */
+function findPage(path: string, isWanted: (page: Buffer) => boolean): number {
+  const file = readFileSync(path);
+  for (let offset = file.length - 4096; offset > 0; offset -= 4096) {
+    const page = file.subarray(offset, offset + 4096);
+    if (page.readUInt32LE(0) === offset / 4096 && isWanted(page)) return offset;
+  }
+  throw new Error(`${path} has no such page`);
+}
 
 interface Refusal {
   readonly what: string;
