@@ -196,32 +196,23 @@ export async function repairQuarantine(context: RepairContext): Promise<void> {
   }
 }
 
-const UNKNOWN_TABLE = 'repair_unknown';
+const IS_UNKNOWN =
+  'h IS NULL AND NOT EXISTS (SELECT 1 FROM quarantine WHERE quarantine.chunk = chunk.id)';
 
 /**
  * Chunks of which nothing is known but their number: packs tell what they are, unless they are of
  * version 1 or gone.
  */
 export async function restoreUnknownChunks(context: RepairContext): Promise<void> {
-  const { connection } = context;
-  connection.exec(
-    `CREATE TABLE ${UNKNOWN_TABLE} AS SELECT id FROM chunk WHERE h IS NULL
-     AND NOT EXISTS (SELECT 1 FROM quarantine WHERE quarantine.chunk = chunk.id);
-     CREATE UNIQUE INDEX ${UNKNOWN_TABLE}_id ON ${UNKNOWN_TABLE} (id)`,
-  );
-  const isAny = connection.prepare(`SELECT 1 FROM ${UNKNOWN_TABLE} LIMIT 1`).get() !== undefined;
-  if (isAny)
-    await lookThroughPacks(context, (pack, entries) => restoreFrom(context, pack, entries));
-  connection.exec(`DROP TABLE ${UNKNOWN_TABLE}`);
+  const any = scalar(context, `SELECT 1 FROM chunk WHERE ${IS_UNKNOWN} LIMIT 1`).get();
+  if (any === undefined) return;
+  await lookThroughPacks(context, (pack, entries) => restoreFrom(context, pack, entries));
 }
 
 function restoreFrom(context: RepairContext, pack: number, entries: readonly Record[]): void {
+  const bytesOf = scalar(context, `SELECT bytes FROM chunk WHERE id = ? AND ${IS_UNKNOWN}`);
   for (const [idx, { h, chunk: id, bytes, stored }] of entries.entries()) {
-    if (id === 0) continue;
-    const reach = context.connection.prepare(
-      `SELECT c.bytes FROM ${UNKNOWN_TABLE} AS u JOIN chunk AS c ON c.id = u.id WHERE u.id = ? AND c.h IS NULL`,
-    );
-    const known = reach.pluck().get(id) as number | undefined;
+    const known = bytesOf.get(id) as number | undefined;
     // Extents reach further than this: it is not what they mean.
     if (known === undefined || known > bytes || isKnown(context, h)) continue;
     updateRow(context, 'chunk', { id }, { h, pack, idx, bytes, stored });
