@@ -34,8 +34,8 @@ export interface Core {
   readonly gate: CommitGate;
   readonly semantics: Semantics;
   readonly log: Logger;
-  /** A read of the file met damage. */
-  noteDamage(ino: number): void;
+  /** A read of the file met damage; returns whether that is worth a line in the log. */
+  noteDamage(ino: number): boolean;
 }
 
 const SET_USER_ID = 0o4000;

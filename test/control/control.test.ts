@@ -91,6 +91,50 @@ t.test('each method reaches the store and brings its result back', async (t) => 
   t.strictSame(served.store.calls, want);
 });
 
+t.test('scrub, damage and heal take what they need and refuse the rest', async (t) => {
+  const served = await serve(t);
+  const client = await connect(t, served);
+  const request = client.request.bind(client);
+  t.match(await request('scrub', {}), { isComplete: true, chunks: 3 });
+  await request('scrub', { bytesPerSecond: 1000, restart: true });
+  t.match(await request('damage', { afterIno: 5 }), { chunks: 0, files: [] });
+  t.match(await request('heal', { tree: '/home' }), { files: 1 });
+  const want = ['scrub undefined false', 'scrub 1000 true', 'damage 5', 'heal /home'];
+  t.strictSame(served.store.calls, want);
+  const refused: Promise<unknown>[] = [
+    request('scrub', { bytesPerSecond: 0 }),
+    request('scrub', { restart: 1 } as never),
+    request('damage', { afterIno: 1.5 }),
+    request('heal', { tree: 'relative' }),
+    request('heal', { tree: '/a\0b' }),
+    request('heal', {} as never),
+  ];
+  for (const one of refused) await t.rejects(one, { code: 'DEDUPFS_BAD_REQUEST' });
+  t.equal(served.store.calls.length, want.length, 'the store is not asked');
+});
+
+t.test('a scrub ends with the connection that asked for it, and runs beside a gc', async (t) => {
+  const served = await serve(t);
+  const { store } = served;
+  let open = (): void => undefined;
+  store.gcGate = new Promise((resolve) => (open = resolve));
+  const client = await ControlClient.connect(store.path);
+  const other = await connect(t, served);
+  const collected = other.request('gc', {});
+  const scrubbed = client.request('scrub', {});
+  await other.request('ping', {});
+  await client.request('ping', {});
+  await t.rejects(other.request('scrub', {}), { code: 'DEDUPFS_BUSY' });
+  await t.rejects(client.request('fsck', { level: 'quick' }), { code: 'DEDUPFS_BUSY' });
+  t.equal(store.lastSignal?.aborted, false);
+  client[Symbol.dispose]();
+  await t.rejects(scrubbed, { code: 'DEDUPFS_NO_DAEMON' });
+  while (store.lastSignal?.aborted === false) await new Promise((resolve) => setImmediate(resolve));
+  t.equal(store.lastSignal?.aborted, true);
+  open();
+  await collected;
+});
+
 t.test('progress arrives before the result', async (t) => {
   const client = await connect(t, await serve(t));
   const seen: unknown[] = [];
