@@ -77,7 +77,7 @@ async function runWithBar(
 }
 
 function exitCodeOf(report: ScrubReport): number {
-  if (!report.isComplete) return ExitCode.INTERRUPTED;
+  if (!report.isComplete && report.findings.length === 0) return ExitCode.INTERRUPTED;
   const isClean = report.damage.chunks === 0 && report.findings.length === 0;
   return isClean ? ExitCode.OK : ExitCode.DAMAGED;
 }

@@ -107,7 +107,12 @@ export class DamageRegister implements DamageListener {
   /** Resolves when everything reported so far is in quarantine, in the batch under way. */
   async settle(): Promise<void> {
     while (this.#suspects.size > 0 && !this.#isStopped) {
-      this.#sweeping ??= this.#sweep().finally(() => (this.#sweeping = undefined));
+      const suspects = [...this.#suspects];
+      this.#sweeping ??= this.#sweep(suspects).finally(() => {
+        this.#sweeping = undefined;
+        // Also after a failure: what is left is found again when it is read.
+        for (const packId of suspects) this.#suspects.delete(packId);
+      });
       await this.#sweeping;
     }
     await this.#quarantined();
@@ -127,8 +132,7 @@ export class DamageRegister implements DamageListener {
     await this.#sweeping?.catch(() => undefined);
   }
 
-  async #sweep(): Promise<void> {
-    const suspects = [...this.#suspects];
+  async #sweep(suspects: readonly number[]): Promise<void> {
     const broken = new Map<number, Error>();
     for (const packId of suspects) {
       await setImmediate();
@@ -139,7 +143,6 @@ export class DamageRegister implements DamageListener {
     for (let first = 0; first < all.length && !this.#isStopped; first += PACKS_PER_SWEEP) {
       await this.#sweepChunks(all.slice(first, first + PACKS_PER_SWEEP), broken);
     }
-    for (const packId of all) this.#suspects.delete(packId);
   }
 
   /** Tells whether the pack as a whole is lost; with its arena, all others in there are as well. */

@@ -1,6 +1,6 @@
 // scrub: reads every pack and verifies all that is in it. Header and directory by their checksum,
 // frames by decoding them, chunks by their whole fingerprint, and that each live chunk's row leads to
-// this very chunk. Then SQLite's own pages. What is bad is quarantined at once.
+// this very chunk. Then SQLite's own pages and the newest metadata checkpoint. What is bad is quarantined at once.
 //
 // Packs are immutable and taken in the order of their ids, each in a turn of its own; the gate is not
 // held. Packs put after the start (new data, and what gc moved after verifying it) are left to the
@@ -14,10 +14,11 @@ import type { KeyedHash } from '../blake3.ts';
 import { decompress } from '../dedup/codec.ts';
 import { CorruptionError, describeError } from '../errors.ts';
 import type { Logger } from '../log.ts';
+import { explainDamage } from '../metastore/checked-database.ts';
 import type { Metastore } from '../metastore/metastore.ts';
 import { isSystemError, type DamageRegister } from './damage.ts';
 import { findDamagedFiles, type DamageReport } from './damaged-files.ts';
-import { metastoreDefects } from './metastore-defects.ts';
+import { checkpointDefects, metastoreDefects } from './metastore-defects.ts';
 import { paceOf } from './scrub-pace.ts';
 import {
   loadScrubState,
@@ -149,9 +150,7 @@ class ScrubRun {
   async run(): Promise<ScrubReport> {
     // So that every pack below the next id is durable and has its row.
     await this.#parts.commit();
-    const isComplete = await this.#verifyPacks(this.#parts.metastore.counters.nextPack);
-    await this.#parts.damage.settle();
-    if (isComplete) await this.#verifyRest();
+    const isComplete = await this.#verify();
     await this.#finish(isComplete);
     const { packs, bytes, chunks, chunksDamaged, deadRecordsDamaged } = this.#position;
     return {
@@ -166,6 +165,23 @@ class ScrubRun {
       findingsOmitted: this.#findingsOmitted,
       damage: await findDamagedFiles(this.#parts.metastore),
     };
+  }
+
+  /** Returns whether it came to its end. */
+  async #verify(): Promise<boolean> {
+    const { metastore, damage } = this.#parts;
+    try {
+      const isComplete = await this.#verifyPacks(metastore.counters.nextPack);
+      await damage.settle();
+      if (isComplete) await this.#verifyRest();
+      return isComplete;
+    } catch (thrown) {
+      // A page of the metastore that the rest needs.
+      const error = explainDamage(metastore.database.connection, thrown);
+      if (!(error instanceof CorruptionError)) throw error;
+      this.#find(describeError(error));
+      return false;
+    }
   }
 
   get #isStopped(): boolean {
@@ -275,6 +291,7 @@ class ScrubRun {
 
   async #verifyRest(): Promise<void> {
     for (const message of await metastoreDefects(this.#parts.metastore)) this.#find(message);
+    for (const message of await checkpointDefects(this.#parts)) this.#find(message);
   }
 
   #find(message: string): void {

@@ -4,6 +4,7 @@
 
 import { readFileSync, truncateSync } from 'node:fs';
 import t, { type Test } from 'tap';
+import { openChecked } from '../../lib/metastore/checked-database.ts';
 import { arenaPaths, damageContent } from '../support/damaged-content.ts';
 import { findPack, flipByte } from '../support/damage.ts';
 import { failureIn } from '../support/faults.ts';
@@ -263,8 +264,7 @@ t.test('an index that leads to the wrong record is damage of the chunk, and heal
   const opened = await openThree(t);
   const { store, driver, path } = opened;
   await store.close();
-  const { default: Database } = await import('better-sqlite3');
-  const database = new Database(`${path}/meta.db`);
+  const database = openChecked(`${path}/meta.db`);
   database.exec('UPDATE chunk SET idx = idx + 1000 WHERE id = 3');
   database.close();
   void driver;

@@ -3,6 +3,7 @@
 
 import t, { type Test } from 'tap';
 import { flipByte, findPack } from '../support/damage.ts';
+import { openChecked } from '../../lib/metastore/checked-database.ts';
 import { arenaPaths, damageContent } from '../support/damaged-content.ts';
 import { assertStoreClean, copyStore, openAt, openFresh } from '../support/open-store.ts';
 import { printedSeed, Random, randomBytesOf } from '../support/random.ts';
@@ -169,8 +170,7 @@ t.test('while a scrub runs the store is used, and gc moves what it has not seen 
 t.test('what SQLite finds wrong is told', async (t) => {
   const { store, path } = await openFilled(t);
   await store.close();
-  const { default: Database } = await import('better-sqlite3');
-  const database = new Database(`${path}/meta.db`);
+  const database = openChecked(`${path}/meta.db`);
   database.unsafeMode();
   database.pragma('writable_schema = ON');
   // The index then holds an entry for each pack, under the number of another.
