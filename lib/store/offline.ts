@@ -37,7 +37,7 @@ export async function withOfflineStore<Result>(
   prepareFolder(storePath, false);
   const lock = await StoreLock.acquire(storePath, undefined);
   try {
-    const { format } = findOrCreate(storePath, { create: false });
+    const { format } = findOrCreate(storePath, { create: false, log });
     const { arenaBytesMax, uuid, fingerprintKey } = format;
     const blockStore = new BlockStore(`${storePath}/arenas`, { arenaBytesMax, log });
     try {
