@@ -11,6 +11,7 @@ import { helpEnd } from './exit-codes.ts';
 import { findOwner } from './owner.ts';
 import { findPlace } from './place.ts';
 import { ProgressBar } from './progress.ts';
+import { rebuildIndexOf } from './rebuild-index.ts';
 import { rebuild } from './rebuild.ts';
 import { assertRepairFlags, repair } from './repair.ts';
 import { formatCount, plural } from './units.ts';
@@ -31,6 +32,10 @@ export function fsckCommand(): Command {
     .option('--repair', 'put right what is found; writes a journal into the store')
     .option('--dry-run', 'with --repair: print what would be changed, and change nothing')
     .option('--rebuild', 'make a lost or damaged metastore from its last checkpoint, then check')
+    .option(
+      '--rebuild-index',
+      'make the index of chunks and packs from the arenas alone, then check',
+    )
     .option('--json', 'print the report as JSON')
     .addHelpText(
       'after',
@@ -49,6 +54,7 @@ export function fsckCommand(): Command {
 interface FsckFlags {
   quick?: true;
   rebuild?: true;
+  rebuildIndex?: true;
   json?: true;
   repair?: true;
   dryRun?: true;
@@ -60,13 +66,19 @@ async function check(path: string, flags: FsckFlags): Promise<void> {
     await repair(path, flags);
     return;
   }
-  const rebuilt = flags.rebuild === true ? await rebuild(path, flags) : undefined;
+  const rebuilt = await rebuildBefore(path, flags);
   const report = await runCheck(path, flags);
   const output = rebuilt === undefined ? report : { rebuilt, ...report };
   const text = flags.json === true ? JSON.stringify(output, undefined, 2) : formatReport(report);
   process.stdout.write(`${text}\n`);
   if (rebuilt !== undefined) process.exitCode = ExitCode.REPAIRED;
   if (report.findings.length > 0) process.exitCode = ExitCode.DAMAGED;
+}
+
+/** What is asked to be made anew before the check; undefined: nothing. */
+async function rebuildBefore(path: string, flags: FsckFlags): Promise<object | undefined> {
+  if (flags.rebuild === true) return rebuild(path, flags);
+  return flags.rebuildIndex === true ? rebuildIndexOf(path, flags) : undefined;
 }
 
 async function runCheck(path: string, flags: FsckFlags): Promise<FsckReport> {

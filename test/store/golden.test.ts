@@ -59,7 +59,7 @@ async function assertWhole(t: Test, store: MountedStore, name: string): Promise<
   t.strictSame(left, ['meta.db'], 'nothing of the migration is left');
 }
 
-for (const name of ['format-2', 'format-2-killed']) {
+for (const name of ['format-2', 'format-2-killed', 'format-3']) {
   t.test(`${name} opens with all that was put in`, async (t) => {
     const store = await goldenStore(t, name);
     await assertWhole(t, store, name);

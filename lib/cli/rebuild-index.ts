@@ -1,0 +1,44 @@
+// The first half of dedupfs fsck --rebuild-index STORE: makes the index anew and says what is lost.
+
+import { silentLog } from '../log.ts';
+import type { RebuildIndexReport } from '../maintenance/rebuild-index.ts';
+import { rebuildStoreIndex } from '../store/rebuild-index.ts';
+import { findOwner, lockedBy } from './owner.ts';
+import { findPlace } from './place.ts';
+import { ProgressBar } from './progress.ts';
+import { formatBytes, plural } from './units.ts';
+
+/** @throws UserError LOCKED  it is mounted, and what rebuildStoreIndex throws */
+export async function rebuildIndexOf(
+  path: string,
+  flags: { readonly json?: true },
+): Promise<RebuildIndexReport> {
+  const { storePath } = findPlace(path);
+  const owner = findOwner(storePath);
+  if (owner !== undefined) throw lockedBy(storePath, owner);
+  const report = await runWithBar(storePath);
+  if (flags.json !== true) process.stdout.write(`${formatReport(report)}\n`);
+  return report;
+}
+
+async function runWithBar(storePath: string): Promise<RebuildIndexReport> {
+  using bar = new ProgressBar('rebuild index', formatBytes);
+  return await rebuildStoreIndex(storePath, {
+    log: silentLog(),
+    onProgress: (done, total) => bar.update(done, total, 'reading packs'),
+  });
+}
+
+function formatReport(report: RebuildIndexReport): string {
+  const { arenas, arenasDamaged, packs, packsDamaged, chunks, chunksQuarantined } = report;
+  const sources = `${plural(packs, 'pack')} of ${plural(arenas, 'arena')}`;
+  const lines = [`rebuilt the index: ${plural(chunks, 'chunk')} found in ${sources}`];
+  for (const arena of arenasDamaged) lines.push(`arena ${arena} cannot be read to its end`);
+  if (packsDamaged > 0) lines.push(`${plural(packsDamaged, 'pack')} cannot be read`);
+  if (chunksQuarantined > 0) {
+    lines.push(
+      `${plural(chunksQuarantined, 'chunk')} not found: files with them read as EIO there`,
+    );
+  }
+  return lines.join('\n');
+}
