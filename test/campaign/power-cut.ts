@@ -72,7 +72,10 @@ class PowerCuts {
   #oldestNs = 0;
   #syncsPromised = 0;
 
+  readonly #onExit = (): void => rmSync(this.#work, { recursive: true, force: true });
+
   constructor(options: PowerCutOptions) {
+    process.once('exit', this.#onExit);
     this.#options = options;
     this.#random = new Random(options.seed);
   }
@@ -220,7 +223,8 @@ class PowerCuts {
   }
 
   end(): void {
-    rmSync(this.#work, { recursive: true, force: true });
+    process.removeListener('exit', this.#onExit);
+    this.#onExit();
   }
 
   report(): CampaignReport {

@@ -9,7 +9,7 @@
 //   FOLDER/left              what the cut at the end left
 //   FOLDER/daemon.log
 
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import {
   appendFileSync,
   closeSync,
@@ -44,7 +44,7 @@ const SYNC_MS_MAX = 30;
 /** For a cut after a clean unmount the worker gets this much of the time. */
 const CLEAN_SHARE = 0.7;
 const LAG_INTERVAL_MS = 20;
-const WORKER_END_TIMEOUT_MS = 30_000;
+const UMOUNT_TIMEOUT_MS = 30_000;
 
 export interface RecordingOptions {
   /** New folder of the host. */
@@ -86,8 +86,14 @@ class Recorder {
   readonly #diskMountpoint: string;
   #disk: LossyDisk | undefined;
   #daemonPid = 0;
+  #workerEnded: Promise<void> | undefined;
+  readonly #onExit = (): void => {
+    this.#abort();
+    spawnSync('umount', ['-l', this.#mountpoint], { timeout: UMOUNT_TIMEOUT_MS, stdio: 'ignore' });
+  };
 
   constructor(options: RecordingOptions) {
+    process.once('exit', this.#onExit);
     this.#options = options;
     this.#random = new Random(options.seed);
     this.#diskMountpoint = join(options.folder, 'disk-mount');
@@ -191,13 +197,12 @@ class Recorder {
     note({ event: 'done', timeNs: nowNs() });
   }
 
-  #workerEnded: Promise<void> | undefined;
-
   /** The power is gone: so is the daemon, without a word. */
   async close(): Promise<void> {
+    process.removeListener('exit', this.#onExit);
     this.#abort();
     if (existsSync(this.#mountpoint)) {
-      await run('umount', ['-l', this.#mountpoint], { timeoutMs: WORKER_END_TIMEOUT_MS });
+      await run('umount', ['-l', this.#mountpoint], { timeoutMs: UMOUNT_TIMEOUT_MS });
     }
     await this.#workerEnded;
     await this.#disk?.close();
