@@ -153,11 +153,17 @@ export function compressFrame(
   return { codec, stored: into.subarray(0, bytes) };
 }
 
+/** More than any frame has: bounds what a length that lies can make us allocate. */
+const PLAIN_BYTES_MAX = 8 * 1024 * 1024;
+
 /**
  * The plain bytes of a record, in a buffer of their own.
- * @throws CorruptionError  unknown codec, or the record does not decode to `plainBytes`
+ * @throws CorruptionError  unknown codec, too large, or the record does not decode to `plainBytes`
  */
 export function decompress(stored: Buffer, codec: number, plainBytes: number): Buffer {
+  if (plainBytes > PLAIN_BYTES_MAX) {
+    throw new CorruptionError(`record claims ${plainBytes} bytes, no frame has so many`);
+  }
   const plain = decoder(codec)(stored, plainBytes);
   if (plain.length !== plainBytes) {
     throw new CorruptionError(`record decodes to ${plain.length} bytes, expected ${plainBytes}`);
@@ -199,6 +205,21 @@ function guarded(
   };
 }
 
+/**
+ * Plain bytes that a zstd frame claims (RFC 8878, 3.1.1.1): zstd-napi allocates them. 0 when it does not
+ * say, as streams do; then memory grows with what is really there.
+ */
+function zstdContentBytes(stored: Buffer): number {
+  const flags = stored[4] ?? 0;
+  const isSingleSegment = (flags & 0x20) !== 0;
+  const dictionaryBytes = [0, 1, 2, 4][flags & 3] ?? 0;
+  const sizeBytes = [isSingleSegment ? 1 : 0, 2, 4, 8][flags >>> 6] ?? 0;
+  const at = 5 + (isSingleSegment ? 0 : 1) + dictionaryBytes;
+  if (sizeBytes === 0 || at + sizeBytes > stored.length) return 0;
+  if (sizeBytes === 8) return Number(stored.readBigUInt64LE(at));
+  return stored.readUIntLE(at, sizeBytes) + (sizeBytes === 2 ? 256 : 0);
+}
+
 interface ZstdDecoder {
   decompress(stored: Buffer): Buffer;
 }
@@ -210,6 +231,7 @@ function zstdDecode(stored: Buffer, plainBytes: number): Buffer {
   if (core.zstdDecompressSync !== undefined) {
     return core.zstdDecompressSync(stored, { maxOutputLength: plainBytes });
   }
+  if (zstdContentBytes(stored) > plainBytes) throw new Error('it claims more bytes than expected');
   const { Decompressor: Native } = require('zstd-napi') as { Decompressor: new () => ZstdDecoder };
   zstdDecoder ??= new Native();
   try {

@@ -105,7 +105,7 @@ export class MetaDatabase {
     try {
       this.#begin(isNew);
     } catch (error) {
-      const explained = explainDamage(this.connection, error);
+      const explained = explainOpening(path, explainDamage(this.connection, error));
       this.connection.close();
       throw explained;
     }
@@ -328,4 +328,11 @@ function hasMagic(path: string): boolean {
     closeSync(descriptor);
   }
   return found.equals(magic);
+}
+
+/** A header that SQLite does not know, tables that are absent: a file, and not one of ours. */
+export function explainOpening(path: string, error: unknown): unknown {
+  const { code } = error as { code?: string };
+  if (code !== 'SQLITE_ERROR') return error;
+  return new CorruptionError(`the metastore ${path} lacks what it must have`, { cause: error });
 }

@@ -6,7 +6,7 @@ import type { HostRoom } from '../host-room.ts';
 import { OrphanTable, SymlinkTable, XattrTable } from './attachments.ts';
 import { ChunkTable } from './chunks.ts';
 import { loadCounters, saveCounters, type Counters } from './counters.ts';
-import { MetaDatabase } from './database.ts';
+import { explainOpening, MetaDatabase } from './database.ts';
 import { DentryTable } from './dentries.ts';
 import { ExtentTable } from './extents.ts';
 import { InodeTable } from './inodes.ts';
@@ -101,11 +101,4 @@ export class Metastore {
   close(): void {
     this.database.close();
   }
-}
-
-/** Tables or columns that are absent: a sound database, and not one of ours. */
-function explainOpening(path: string, error: unknown): unknown {
-  const { code } = error as { code?: string };
-  if (code !== 'SQLITE_ERROR') return error;
-  return new CorruptionError(`the metastore ${path} lacks what it must have`, { cause: error });
 }
