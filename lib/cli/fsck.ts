@@ -72,7 +72,8 @@ async function check(path: string, flags: FsckFlags): Promise<void> {
   const text = flags.json === true ? JSON.stringify(output, undefined, 2) : formatReport(report);
   process.stdout.write(`${text}\n`);
   if (rebuilt !== undefined) process.exitCode = ExitCode.REPAIRED;
-  if (report.findings.length > 0) process.exitCode = ExitCode.DAMAGED;
+  const isDamaged = report.findings.length > 0 || (rebuilt?.damage.chunks ?? 0) > 0;
+  if (isDamaged) process.exitCode = ExitCode.DAMAGED;
 }
 
 /** What is asked to be made anew before the check; undefined: nothing. */

@@ -1,20 +1,30 @@
 // The first half of dedupfs fsck --rebuild STORE: makes the metastore anew and says what is lost.
 
 import { silentLog } from '../log.ts';
+import type { DamageReport } from '../store/contract.ts';
 import { rebuildStore, type RebuildReport } from '../store/rebuild.ts';
+import { reachStore } from './access.ts';
+import { damageLines } from './damage-lines.ts';
 import { findOwner, lockedBy } from './owner.ts';
 import { findPlace } from './place.ts';
 import { ProgressBar } from './progress.ts';
 import { formatCount, formatTime, plural } from './units.ts';
 
+export interface RebuildOutcome extends RebuildReport {
+  /** Files with content that is found nowhere any more. */
+  readonly damage: DamageReport;
+}
+
 /** @throws UserError LOCKED  it is mounted, and what rebuildStore throws */
-export async function rebuild(path: string, flags: { json?: true }): Promise<RebuildReport> {
+export async function rebuild(path: string, flags: { json?: true }): Promise<RebuildOutcome> {
   const { storePath } = findPlace(path);
   const owner = findOwner(storePath);
   if (owner !== undefined) throw lockedBy(storePath, owner);
   const report = await runWithBar(storePath);
-  if (flags.json !== true) process.stdout.write(`${formatRebuild(report)}\n`);
-  return report;
+  await using access = await reachStore(storePath);
+  const outcome = { ...report, damage: await access.damage(undefined) };
+  if (flags.json !== true) process.stdout.write(`${formatRebuild(outcome)}\n`);
+  return outcome;
 }
 
 async function runWithBar(storePath: string): Promise<RebuildReport> {
@@ -25,21 +35,16 @@ async function runWithBar(storePath: string): Promise<RebuildReport> {
   });
 }
 
-function formatRebuild(report: RebuildReport): string {
+function formatRebuild(report: RebuildOutcome): string {
   const lines = report.skipped.map((reason) => `not used: ${reason}`);
   if (report.isFormatRestored) lines.push('restored FORMAT');
   if (report.rebuilt === undefined) return lines.join('\n');
-  const { index, batchesLost } = report.rebuilt;
+  const { batchesLost } = report.rebuilt;
   const time = report.createdMs === undefined ? '' : `${formatTime(report.createdMs)}, `;
   lines.push(`rebuilt the metastore: the tree is that of ${time}commit ${report.batch}`);
   const lost = `what ${plural(batchesLost, 'later commit')} changed is lost`;
   lines.push(batchesLost === 0 ? 'no later commit has left data behind' : lost);
-  const { chunksQuarantined } = index;
-  if (chunksQuarantined > 0) {
-    lines.push(
-      `${plural(chunksQuarantined, 'chunk')} not found: files with them read as EIO there`,
-    );
-  }
+  lines.push(...damageLines(report.damage));
   if (report.keptAside !== undefined) {
     lines.push(`the damaged one is kept as ${report.keptAside}; remove it when all is well`);
   }

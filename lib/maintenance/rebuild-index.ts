@@ -218,6 +218,10 @@ class IndexRebuild {
     counters.storedBytes = totals.storedBytes;
     counters.packs = totals.packs;
     counters.packBytes = totals.packBytes;
+    const damaged = 'SELECT count(*), coalesce(sum(bytes), 0) FROM chunk WHERE h IS NULL';
+    const [chunks, bytes] = connection.prepare(damaged).raw().get() as [number, number];
+    counters.damagedChunks = chunks;
+    counters.damagedBytes = bytes;
     saveCounters(connection, counters);
   }
 }

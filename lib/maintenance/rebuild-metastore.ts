@@ -77,7 +77,13 @@ export function metastoreDefect(path: string, uuid: string | undefined): string 
     return (error as Error).message;
   } finally {
     database?.close();
+    removeSharedMemory(path);
   }
+}
+
+/** Reading a database leaves this beside it; the caller holds the store's lock, nobody else uses it. */
+function removeSharedMemory(path: string): void {
+  rmSync(`${path}-shm`, { force: true });
 }
 
 /** How far the packs are ahead of a sound metastore, more than a crash can bring about. */
@@ -92,6 +98,7 @@ export async function metastoreLag(
     return packBatch > batch + BATCHES_SKIPPED ? { batch, packBatch } : undefined;
   } finally {
     database.close();
+    removeSharedMemory(path);
   }
 }
 

@@ -2,8 +2,8 @@
 // byte that is still there, wherever gc has moved it; nothing sound is replaced, nothing destroyed.
 // Method: copies of open stores stand for crashes; files are removed and damaged in them.
 
-import { appendFileSync, cpSync, existsSync, readFileSync, renameSync, rmSync } from 'node:fs';
-import { writeFileSync } from 'node:fs';
+import { appendFileSync, cpSync, existsSync, readdirSync, readFileSync, renameSync } from 'node:fs';
+import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { ExitCode, type UserError } from '../../lib/errors.ts';
@@ -92,6 +92,32 @@ t.test('after gc has moved all and removed its arenas, every file is there', asy
   await rebuilt.store.close();
   const again = (await failureIn(rebuild(crashed))) as UserError;
   t.equal(again.code, 'DEDUPFS_NOTHING_TO_REBUILD');
+  const left = readdirSync(crashed).filter((name) => name.startsWith('meta.db'));
+  t.strictSame(left, ['meta.db'], 'nothing lies about');
+});
+
+t.test('what gc removed since reads as EIO, and is named', async (t) => {
+  const { opened, files } = await openWithHistory(t);
+  const { store, driver, path } = opened;
+  await driver.remove('file 3');
+  await store.commit();
+  await store.gc({ threshold: 1 });
+  await store.close();
+  removeMetastore(path);
+  const report = await rebuild(path);
+  t.ok((report.rebuilt?.index.chunksQuarantined ?? 0) > 0);
+  const rebuilt = await openAt(t, path, { create: false });
+  const damage = await rebuilt.store.listDamage();
+  t.strictSame(damage.files.map(({ paths }) => paths).flat(), ['/file 3']);
+  const failure = await failureIn(rebuilt.driver.get('file 3'));
+  t.ok(failure instanceof Error, String(failure));
+  await rebuilt.driver.put('again', files.get('file 3') ?? Buffer.alloc(0));
+  await rebuilt.store.commit();
+  t.equal(rebuilt.store.statistics().damagedChunks, 0, 'the same content heals it');
+  for (const [name, content] of files) {
+    if (!(await rebuilt.driver.get(name)).equals(content)) t.fail(`${name} is wrong`);
+  }
+  await assertStoreClean(t, rebuilt.store);
 });
 
 t.test('a damaged metastore is kept aside; its log is not played into the new one', async (t) => {
