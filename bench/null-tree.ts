@@ -285,6 +285,8 @@ export class NullFileSystem implements FileSystem {
 
   async syncAll(): Promise<void> {}
 
+  async syncDirectory(): Promise<void> {}
+
   #node(ino: Ino): Node {
     return this.#nodes.get(ino) ?? fail(Errno.ENOENT);
   }

@@ -110,6 +110,11 @@ export interface Native {
   ): void;
   /** The time of day in whole microseconds since 1970. */
   currentMicroseconds(): number;
+  /**
+   * Whether SQLite opens databases through our VFS (metastore/checked-database.ts) from now on.
+   * @throws Error when the addon was not loaded as an extension of SQLite yet
+   */
+  selectCheckedVfs(isSelected: boolean): void;
   /** Name of the instruction set the cutter uses here: 'avx512', 'avx2', 'neon' or 'scalar'. */
   cutterKind(): string;
 
@@ -133,13 +138,23 @@ function nativeFolder(): string {
   throw new Error("the native addon's folder is missing; reinstall dedupfs");
 }
 
-function loadNative(): Native {
-  const load = require('node-gyp-build') as (folder: string) => Native;
+interface AddonLoader {
+  (folder: string): Native;
+  path(folder: string): string;
+}
+
+function withAddon<T>(work: (load: AddonLoader, folder: string) => T): T {
+  const load = require('node-gyp-build') as AddonLoader;
   try {
-    return load(nativeFolder());
+    return work(load, nativeFolder());
   } catch (cause) {
     throw new Error("the native addon is not built; run 'npm run build:native'", { cause });
   }
 }
 
-export const native: Native = loadNative();
+/** The addon's file, for SQLite to load it as an extension. */
+export function nativePath(): string {
+  return withAddon((load, folder) => load.path(folder));
+}
+
+export const native: Native = withAddon((load, folder) => load(folder));

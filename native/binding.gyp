@@ -26,6 +26,12 @@
         'src/cutter_avx512.cc',
         'src/cutter_neon.cc',
         'src/zero_scan.cc',
+        'src/checked_file.cc',
+        'src/checked_vfs.cc',
+      ],
+      # SQLite's headers come from better-sqlite3, whose copy of SQLite the addon is loaded into.
+      'include_dirs': [
+        '<!(node -p "require(\'path\').dirname(require.resolve(\'better-sqlite3/deps/sqlite3/sqlite3ext.h\'))")',
       ],
       'defines': ['NAPI_VERSION=8', '_GNU_SOURCE', '_FILE_OFFSET_BITS=64'],
       # Node's own common.gypi asks for the standard Node was built with.

@@ -5,14 +5,13 @@
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { assert, expectDefined } from '../assert.ts';
-import { CorruptionError, describeError, NoSpaceError } from '../errors.ts';
+import { describeError, NoSpaceError } from '../errors.ts';
 import { allocateBehindEnd, isFullError, type HostRoom } from '../host-room.ts';
 import type { Logger } from '../log.ts';
 import { syncFolder } from '../sync-folder.ts';
-import { arenaFileDefect } from './arena-file.ts';
 import { Arena, arenaHostBytes, pageBytes, removeArenaFiles } from './arena.ts';
 
-/** Bound on open LMDB environments; each is one descriptor and one map. */
+/** Bound on open arenas; each is a descriptor and some tree pages. */
 const OPEN_ARENAS_MAX = 64;
 /** An arena's first pages and its lock file. */
 const NEW_ARENA_BYTES = 64 * 1024;
@@ -63,13 +62,19 @@ export class BlockStore {
     return ids.sort((left, right) => left - right);
   }
 
+  /** Where the arena files lie. */
+  get folder(): string {
+    return this.#folder;
+  }
+
   path(arenaId: number): string {
     return join(this.#folder, `a${String(arenaId).padStart(6, '0')}.mdb`);
   }
 
-  /** Continues (after a mount) with an arena that is not sealed yet. */
+  /** Continues (after a mount) with an arena that is not sealed yet. @throws CorruptionError */
   resume(arenaId: number): void {
     const arena = this.arena(arenaId);
+    arena.openToWrite();
     this.#current = { arena, bytes: arena.hostBytes() };
   }
 
@@ -126,7 +131,7 @@ export class BlockStore {
       writeFileSync(path, '', { flag: 'wx', mode: 0o600 });
       const allocate = (): number => allocateBehindEnd(path, NEW_ARENA_BYTES);
       this.#options.room?.secure(NEW_ARENA_BYTES, allocate);
-      return new Arena(arenaId, path, this.#options.arenaBytesMax);
+      return Arena.create(arenaId, path, this.#options.arenaBytesMax);
     } catch (error) {
       removeArenaFiles(path);
       const isFull = isFullError(error) || /No space left|quota/i.test(describeError(error));
@@ -135,20 +140,18 @@ export class BlockStore {
     }
   }
 
-  /** Bytes of a pack, valid until the next read of any arena. @throws CorruptionError */
-  read(arenaId: number, packId: number): Buffer {
-    return this.arena(arenaId).get(packId);
+  /** Bytes of a pack, in `memory` if they fit. @throws CorruptionError */
+  read(arenaId: number, packId: number, memory?: Buffer): Buffer {
+    return this.arena(arenaId).get(packId, memory);
   }
 
   /**
-   * Opens an existing arena, or finds it open. @throws CorruptionError  missing or cut short. Do not
-   * keep the result across turns of the event loop.
+   * Opens an existing arena, or finds it open. @throws CorruptionError  missing. Do not keep the result
+   * across turns of the event loop.
    */
   arena(arenaId: number): Arena {
     let arena = this.#open.get(arenaId);
     if (arena === undefined) {
-      const defect = arenaFileDefect(this.path(arenaId));
-      if (defect !== undefined) throw new CorruptionError(`arena ${arenaId}: ${defect}`);
       arena = new Arena(arenaId, this.path(arenaId), this.#options.arenaBytesMax);
       this.#closeLeastRecentlyUsed();
     } else {

@@ -88,9 +88,10 @@ export interface OpenedFile {
 
 /**
  * What the kernel may answer reads of an open file from: `keep`, pages it has; `renew`, pages it
- * reads from now on; `none`, it must ask each time.
+ * reads from now on; `none`, it must ask each time. Descriptors for writing bypass the pages, except
+ * with `through`: their writes go through the pages, so that a mapping shows them at once.
  */
-export type Caching = 'keep' | 'renew' | 'none';
+export type Caching = 'keep' | 'renew' | 'none' | 'through';
 
 export interface Opened extends OpenedFile {
   readonly attributes: Attributes;
@@ -266,6 +267,8 @@ export interface FileSystem {
   removeXattr(ino: Ino, name: Buffer): void;
 
   statistics(): FileSystemStatistics;
-  /** Resolves when everything acknowledged so far is durable (FSYNCDIR, SYNCFS). */
+  /** Resolves when everything acknowledged so far is durable (SYNCFS). */
   syncAll(): Promise<void>;
+  /** Resolves when the names in a directory are durable (FSYNCDIR). */
+  syncDirectory(fh: FileHandle): Promise<void>;
 }

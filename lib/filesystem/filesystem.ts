@@ -256,6 +256,11 @@ export class DedupFileSystem implements FileSystem {
   async syncAll(): Promise<void> {
     await this.#core.changes.commit();
   }
+
+  /** A commit makes everything durable, never one directory alone. */
+  async syncDirectory(): Promise<void> {
+    await this.syncAll();
+  }
 }
 
 function withType(create: CreateArguments, type: number): CreateArguments {

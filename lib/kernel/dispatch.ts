@@ -54,7 +54,7 @@ const handlers: [opcode: number, handler: Handler][] = [
   [Opcode.READDIR, directories.readdir],
   [Opcode.READDIRPLUS, directories.readdirplus],
   [Opcode.RELEASEDIR, directories.releasedir],
-  [Opcode.FSYNCDIR, files.syncAll],
+  [Opcode.FSYNCDIR, directories.fsyncdir],
 
   [Opcode.GETXATTR, xattrs.getxattr],
   [Opcode.LISTXATTR, xattrs.listxattr],

@@ -1,7 +1,7 @@
 // Handlers of the requests about open directories.
 
 import type { FileHandle } from '../filesystem/contract.ts';
-import { decodeRead, decodeRelease } from '../protocol/decode-files.ts';
+import { decodeFsync, decodeRead, decodeRelease } from '../protocol/decode-files.ts';
 import { DirentPacker } from '../protocol/dirents.ts';
 import { outHeader } from '../protocol/reply-structs.ts';
 import type { Ino } from '../filesystem/contract.ts';
@@ -22,6 +22,11 @@ export function readdir(exchange: Exchange, context: HandlerContext): void | Pro
 
 export function readdirplus(exchange: Exchange, context: HandlerContext): void | Promise<void> {
   return withBuffer(exchange, context, packEntriesPlus);
+}
+
+export async function fsyncdir(exchange: Exchange, { fs }: HandlerContext): Promise<void> {
+  await fs.syncDirectory(decodeFsync(exchange.request) as FileHandle);
+  exchange.replyEmpty();
 }
 
 export function releasedir(exchange: Exchange, { fs }: HandlerContext): void {

@@ -69,7 +69,6 @@ export async function fsync(exchange: Exchange, { fs }: HandlerContext): Promise
   exchange.replyEmpty();
 }
 
-/** FSYNCDIR and SYNCFS: names are durable when everything is. */
 export async function syncAll(exchange: Exchange, { fs }: HandlerContext): Promise<void> {
   await fs.syncAll();
   exchange.replyEmpty();
@@ -125,7 +124,7 @@ export function interrupt(exchange: Exchange): void {
  * synchronous, so parallel direct writes cannot interleave.
  */
 function openReplyFlags(flags: number, caching: Caching): number {
-  if ((flags & OpenFlag.ACCMODE) !== OpenFlag.RDONLY) {
+  if ((flags & OpenFlag.ACCMODE) !== OpenFlag.RDONLY && caching !== 'through') {
     return OpenReply.DIRECT_IO | OpenReply.PARALLEL_DIRECT_WRITES;
   }
   return OpenReply.NOFLUSH | cachingFlags[caching];
@@ -133,6 +132,7 @@ function openReplyFlags(flags: number, caching: Caching): number {
 
 const cachingFlags: Record<Caching, number> = {
   keep: OpenReply.KEEP_CACHE,
+  through: OpenReply.KEEP_CACHE,
   renew: 0,
   none: OpenReply.DIRECT_IO,
 };

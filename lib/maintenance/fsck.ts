@@ -10,6 +10,7 @@ import type { KeyedHash } from '../blake3.ts';
 import type { BlockStore } from '../blockstore/block-store.ts';
 import { CorruptionError, describeError } from '../errors.ts';
 import type { Logger } from '../log.ts';
+import { explainDamage } from '../metastore/checked-database.ts';
 import { COUNTER_NAMES } from '../metastore/counters.ts';
 import type { Metastore } from '../metastore/metastore.ts';
 import { arenaFiles } from './checks/arena-files.ts';
@@ -23,6 +24,7 @@ import { extentBounds } from './checks/extent-bounds.ts';
 import { extentMapsCheck } from './checks/extent-maps.ts';
 import { inodeRows } from './checks/inode-rows.ts';
 import { linkCounts } from './checks/link-counts.ts';
+import { metadataCheckpoint } from './checks/metadata-checkpoint.ts';
 import { metastorePages } from './checks/metastore-pages.ts';
 import { packTotals } from './checks/pack-totals.ts';
 import { packsAbove } from './checks/packs-above.ts';
@@ -56,6 +58,7 @@ export const CHECKS: readonly Check[] = [
   packsKnown,
   packsStored,
   chunkRecords,
+  metadataCheckpoint,
 ];
 
 /** Findings listed for one check: a lost arena must not hide what the others find. */
@@ -138,7 +141,8 @@ async function runCheck(
   };
   try {
     for await (const finding of check.find(context)) add(finding);
-  } catch (error) {
+  } catch (thrown) {
+    const error = explainDamage(context.connection, thrown);
     if (!isDamage(error)) throw error;
     const { name, invariant } = check;
     context.log.error({ err: error, check: name }, 'a check could not be finished');
@@ -152,6 +156,6 @@ async function runCheck(
 function isDamage(error: unknown): boolean {
   if (error instanceof CorruptionError) return true;
   const { code } = error as { code?: unknown };
-  const isSqlite = typeof code === 'string' && /^SQLITE_(CORRUPT|NOTADB|IOERR)/.test(code);
+  const isSqlite = typeof code === 'string' && code.startsWith('SQLITE_IOERR');
   return isSqlite || (error instanceof Error && error.message.startsWith('MDB_'));
 }

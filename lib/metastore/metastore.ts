@@ -1,7 +1,6 @@
 // The metastore: every table over one connection, and the commit that moves them together.
 
 import { assert } from '../assert.ts';
-import type { HostRoom } from '../host-room.ts';
 import { OrphanTable, SymlinkTable, XattrTable } from './attachments.ts';
 import { ChunkTable } from './chunks.ts';
 import { loadCounters, saveCounters, type Counters } from './counters.ts';
@@ -80,11 +79,11 @@ export class Metastore {
    * Holds room on the host for the batch as it is. To be called before each change and before a
    * commit. @throws NoSpaceError
    */
-  secure(room: HostRoom): void {
+  secure(): void {
     const rows = this.chunks.changeCount + this.inodes.dirtyCount + this.packs.dirtyCount;
     const maps = this.extents.dirtyCount;
     const waiting = { count: rows + maps, bytes: rows * ROW_BYTES_MAX + maps * MAP_BYTES_MAX };
-    this.database.secure(waiting, room);
+    this.database.secure(waiting);
   }
 
   /** Closes without committing. */

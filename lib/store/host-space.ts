@@ -106,6 +106,12 @@ export class HostSpace implements HostRoom {
     return usable - bytes >= Math.min(GC_MARGIN_BYTES, this.#wholeBytes / 4);
   }
 
+  /** Whether so many bytes fit and writes still have as much again: for what can wait. */
+  hasRoomToSpare(bytes: number): boolean {
+    this.#read();
+    return this.#roomBytes - bytes >= this.#wholeBytes;
+  }
+
   /** What can still be written, as of now. */
   get availableBytes(): number {
     this.#read();

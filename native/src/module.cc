@@ -37,6 +37,7 @@ NAPI_MODULE_INIT() {
       method("copy", copyBytes),
       method("currentMicroseconds", currentMicroseconds),
       method("cutterKind", cutterKind),
+      method("selectCheckedVfs", selectCheckedVfs),
   };
   const napi_status status =
       napi_define_properties(env, exports, sizeof methods / sizeof methods[0], methods);

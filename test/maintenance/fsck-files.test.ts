@@ -2,13 +2,14 @@
 // Method: a small store of everything, its files damaged while it is closed.
 
 import { copyFileSync, rmSync, writeFileSync } from 'node:fs';
-import Database from 'better-sqlite3';
+import { openChecked } from '../../lib/metastore/checked-database.ts';
 import t, { type Test } from 'tap';
 import { CHECKS, runFsck, type FsckReport } from '../../lib/maintenance/fsck.ts';
 import { createKeyedHash } from '../../lib/blake3.ts';
 import { PackBuilder } from '../../lib/blockstore/pack.ts';
 import { silentLog } from '../../lib/log.ts';
-import { cutShort, findPack, flipByte, overwrite, SampleStore } from '../support/damage.ts';
+import { cutShort, findPack, flipByte, SampleStore } from '../support/damage.ts';
+import { changePage, PAGE_BYTES } from '../support/page-checksums.ts';
 
 async function sampleFor(t: Test): Promise<SampleStore> {
   const sample = await SampleStore.create(t.testdir());
@@ -46,15 +47,33 @@ t.test('fsck changes nothing', async (t) => {
   t.equal(changes(), before);
 });
 
+/** Number of the page that a table's tree begins with. */
+function rootPage(sample: SampleStore, table: string): number {
+  const { connection } = sample.metastore.database;
+  return connection
+    .prepare('SELECT rootpage FROM sqlite_schema WHERE name = ?')
+    .pluck()
+    .get(table) as number;
+}
+
+t.test('metastore-pages finds a page that is not what was written', async (t) => {
+  const sample = await sampleFor(t);
+  const page = rootPage(sample, 'xattr');
+  await sample.whileClosed(() => flipByte(sample.databasePath, (page - 1) * PAGE_BYTES + 4000));
+  for (const level of ['quick', 'full'] as const) {
+    const report = await sample.fsck(level);
+    const message = messages(report, 'metastore-pages').at(-1);
+    t.match(message, new RegExp(`^metastore: .*bad page ${page} does not match`), level);
+  }
+  const report = await sample.fsck('full');
+  t.match(messages(report, 'xattrs')[0], /could not be finished: .*does not match its checksum/);
+});
+
 t.test('metastore-pages finds a damaged b-tree at both levels', async (t) => {
   const sample = await sampleFor(t);
-  const { connection } = sample.metastore.database;
-  const page = connection
-    .prepare(`SELECT rootpage FROM sqlite_schema WHERE name = 'xattr'`)
-    .pluck()
-    .get() as number;
+  const page = rootPage(sample, 'xattr');
   await sample.whileClosed(() =>
-    overwrite(sample.databasePath, (page - 1) * 8192, Buffer.alloc(64, 0xee)),
+    changePage(sample.databasePath, page, (bytes) => bytes.fill(0xee, 0, 64)),
   );
   for (const level of ['quick', 'full'] as const) {
     const report = await sample.fsck(level);
@@ -67,7 +86,7 @@ t.test('metastore-pages finds a damaged b-tree at both levels', async (t) => {
 t.test('metastore-pages finds an index that misses a row', async (t) => {
   const sample = await sampleFor(t);
   await sample.whileClosed(() => {
-    const database = new Database(sample.databasePath);
+    const database = openChecked(sample.databasePath);
     database.unsafeMode();
     database.pragma('writable_schema = ON');
     const index = database.prepare(`SELECT sql FROM sqlite_schema WHERE name = 'chunk_h'`).pluck();
@@ -256,7 +275,7 @@ t.test('a change during fsck is a bug of the caller and told as one', async (t) 
 async function putPack(sample: SampleStore, packId: number, arena: number): Promise<void> {
   const builder = new PackBuilder(1024);
   builder.append({
-    chunks: [{ fingerprint: Buffer.alloc(32, 1), plainBytes: 100 }],
+    chunks: [{ fingerprint: Buffer.alloc(32, 1), plainBytes: 100, chunk: 1 }],
     codec: 0,
     stored: Buffer.alloc(100, 2),
   });

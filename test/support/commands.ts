@@ -10,10 +10,12 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 export interface RunOptions {
   readonly cwd?: string;
-  /** Added to the environment of the test, see `plainly`. */
+  /** Added to the environment of the test, after what `plainly` takes away. */
   readonly env?: Readonly<Record<string, string>>;
   readonly input?: string | Uint8Array;
   readonly timeoutMs?: number;
+  /** Called with each piece of standard output when it comes. */
+  readonly onOutput?: (text: string) => void;
   /** Called once at the deadline, after the process group was killed. */
   readonly onTimeout?: () => void;
 }
@@ -47,16 +49,18 @@ export async function run(
   options: RunOptions = {},
 ): Promise<RunResult> {
   const command = [program, ...args].join(' ').slice(0, 400);
-  const child = spawn(...plainly(program, args), {
+  const child = spawn(...plainly(program, args, options.env), {
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
-    env: { ...process.env, ...options.env },
     stdio: ['pipe', 'pipe', 'pipe'],
     detached: true,
   });
   children.add(child);
   const stdout: Buffer[] = [];
   const stderr: Buffer[] = [];
-  child.stdout.on('data', (data: Buffer) => stdout.push(data));
+  child.stdout.on('data', (data: Buffer) => {
+    stdout.push(data);
+    options.onOutput?.(data.toString('latin1'));
+  });
   child.stderr.on('data', (data: Buffer) => stderr.push(data));
   // A program that ends without reading its input closes the pipe; its exit code tells the story.
   child.stdin.on('error', () => undefined);
@@ -74,10 +78,15 @@ export async function run(
  * NODE_OPTIONS and whatever environment is passed, and with them dedupfs would not be the program
  * that users run. env(1) takes them away and becomes the command: the same process, the same signals.
  */
-export function plainly(program: string, args: readonly string[]): [string, string[]] {
+export function plainly(
+  program: string,
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): [string, string[]] {
   const names = Object.keys(process.env).filter((name) => /^_?TAP/.test(name));
   const removals = ['NODE_OPTIONS', ...names].flatMap((name) => ['-u', name]);
-  return ['env', [...removals, program, ...args]];
+  const additions = Object.entries(env).map(([name, value]) => `${name}=${value}`);
+  return ['env', [...removals, ...additions, program, ...args]];
 }
 
 /** Like run(). @throws Error when the program fails, with all it said. */

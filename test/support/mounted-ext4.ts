@@ -5,8 +5,8 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Test } from 'tap';
 import { mustRun } from './commands.ts';
+import type { StoreUser } from './mounted-store.ts';
 
 /** Sparse: only what a test writes takes space on the host. */
 const IMAGE_BYTES = 2 * 1024 ** 3;
@@ -20,7 +20,12 @@ export class MountedExt4 {
   }
 
   /** Makes and mounts it; teardown removes it. @throws Error when the host has no loop devices. */
-  static async mounted(t: Test, ...options: string[]): Promise<MountedExt4> {
+  static async mounted(t: StoreUser, ...options: string[]): Promise<MountedExt4> {
+    return MountedExt4.ofSize(t, IMAGE_BYTES, ...options);
+  }
+
+  /** Like `mounted`, of another size than 2 GiB. */
+  static async ofSize(t: StoreUser, bytes: number, ...options: string[]): Promise<MountedExt4> {
     const directory = mkdtempSync(join(tmpdir(), 'dedupfs-ext4-'));
     const image = join(directory, 'image');
     const ext4 = new MountedExt4(join(directory, 'mnt'));
@@ -35,7 +40,7 @@ export class MountedExt4 {
     });
     mkdirSync(ext4.mountpoint);
     writeFileSync(image, '');
-    truncateSync(image, IMAGE_BYTES);
+    truncateSync(image, bytes);
     // ea_inode: extended attributes up to 64 KiB, as the manual promises, not one block of them.
     const features = ['-O', 'ea_inode', '-E', 'lazy_itable_init=1'];
     await mustRun('mkfs.ext4', ['-q', '-F', ...features, image]);

@@ -19,40 +19,49 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Test } from 'tap';
 import { eventually, mustRun, run, type RunOptions, type RunResult } from './commands.ts';
 import { dedupfs } from './commands-dedupfs.ts';
-import { assertClean } from './fsck.ts';
+import { assertClean, type Asserter } from './fsck.ts';
+import type { Commenter } from './random.ts';
 
 export const isReferenceRun = process.env['DEDUPFS_TEST_REFERENCE'] === '1';
 
 const DAEMON_END_TIMEOUT_MS = 30_000;
 const LOG_LINES = 20;
 
+/** Who uses a store, and says what is found: a tap test, or a campaign. */
+export interface StoreUser extends Commenter, Asserter {
+  passing(): boolean;
+  teardown(end: () => void): void;
+}
+
 export class MountedStore {
   /** Everything of this test; removed at its end. */
   readonly directory: string;
   readonly store: string;
   readonly mountpoint: string;
-  readonly #t: Test;
+  readonly #t: StoreUser;
   readonly #log: string;
+  /** A support file that daemons started from now on load before anything else. */
+  daemonModule: string | undefined;
   #daemonPid = 0;
   #isMounted = false;
 
-  private constructor(t: Test, directory: string, disk?: string) {
+  private constructor(t: StoreUser, directory: string, store: string) {
     this.#t = t;
     this.directory = directory;
-    this.store = join(disk ?? directory, 'store');
+    this.store = store;
     this.mountpoint = join(directory, 'mnt');
     this.#log = join(directory, 'daemon.log');
   }
 
   /**
-   * An unmounted store that does not exist yet; the first mount creates it. In `disk`, when given, lie
-   * the store's files and nothing else.
+   * An unmounted store that does not exist yet; the first mount creates it.
+   * @param path where, if not in the temporary directory; whoever names it removes it
    */
-  static create(t: Test, disk?: string): MountedStore {
-    const store = new MountedStore(t, mkdtempSync(join(tmpdir(), 'dedupfs-test-')), disk);
+  static create(t: StoreUser, path?: string): MountedStore {
+    const directory = mkdtempSync(join(tmpdir(), 'dedupfs-test-'));
+    const store = new MountedStore(t, directory, path ?? join(directory, 'store'));
     mkdirSync(store.mountpoint);
     const remove = (): void => {
       store.abort();
@@ -68,7 +77,7 @@ export class MountedStore {
     return store;
   }
 
-  static async mounted(t: Test, ...options: string[]): Promise<MountedStore> {
+  static async mounted(t: StoreUser, ...options: string[]): Promise<MountedStore> {
     const store = MountedStore.create(t);
     await store.mount(...options);
     return store;
@@ -126,6 +135,16 @@ export class MountedStore {
     this.#daemonPid = 0;
   }
 
+  /** Waits for a daemon that ends by itself. @throws Error when it does not */
+  async daemonEnded(): Promise<void> {
+    if (isReferenceRun) return;
+    const pid = this.daemonPid;
+    await eventually('the daemon has ended', () => !isAlive(pid), {
+      timeoutMs: DAEMON_END_TIMEOUT_MS,
+    });
+    this.#daemonPid = 0;
+  }
+
   /** Takes away the mount that a killed daemon left. No process may use it any more. */
   async clearDeadMount(): Promise<void> {
     this.#isMounted = false;
@@ -169,7 +188,11 @@ export class MountedStore {
   }
 
   async #mustRunDedupfs(args: readonly string[]): Promise<void> {
-    const result = await dedupfs(args, { onTimeout: () => this.abort() });
+    const { daemonModule } = this;
+    const result = await dedupfs(args, {
+      onTimeout: () => this.abort(),
+      ...(daemonModule === undefined ? {} : { env: { NODE_OPTIONS: `--import=${daemonModule}` } }),
+    });
     if (result.code === 0) return;
     throw new Error(`dedupfs ${args.join(' ')} exited with ${result.code}: ${result.stderr}`);
   }

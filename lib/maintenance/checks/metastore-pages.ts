@@ -1,6 +1,8 @@
 // SQLite's own view: b-trees, free list, indexes. All other checks read through them. One statement,
 // which cannot be sliced: on a mounted store requests wait for it.
 
+import { CorruptionError, describeError } from '../../errors.ts';
+import { explainDamage } from '../../metastore/checked-database.ts';
 import { defineCheck, type CheckContext } from './check.ts';
 
 const MESSAGES_MAX = 100;
@@ -22,9 +24,9 @@ function messages({ connection, level }: CheckContext): string[] {
     }
   } catch (error) {
     // Some damage ends the statement; what it said before is worth keeping.
-    const { code, message } = error as { code?: unknown; message: string };
-    if (typeof code !== 'string' || !code.startsWith('SQLITE_CORRUPT')) throw error;
-    found.push(message);
+    const damage = explainDamage(connection, error);
+    if (!(damage instanceof CorruptionError)) throw error;
+    found.push(describeError(damage));
   }
   return found;
 }

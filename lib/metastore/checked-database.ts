@@ -1,0 +1,67 @@
+// Opens SQLite databases whose pages carry checksums (native/src/checked_file.cc). The only file that
+// makes connections: one without our VFS would leave wrong checksums behind.
+
+import Database from 'better-sqlite3';
+import { assert } from '../assert.ts';
+import { CorruptionError } from '../errors.ts';
+import { native, nativePath } from '../native.ts';
+
+/** SQLite's code for a page that does not match its checksum. */
+const DAMAGED_PAGE = 'SQLITE_IOERR_DATA';
+let isVfsKnown = false;
+
+/**
+ * Opens a database; a new one gets checksums. Every read of a damaged page fails with
+ * SQLITE_IOERR_DATA.
+ * @throws Error from SQLite
+ */
+export function openChecked(path: string, options: Database.Options = {}): Database.Database {
+  loadVfs();
+  native.selectCheckedVfs(true);
+  let connection: Database.Database;
+  try {
+    connection = new Database(path, options);
+  } finally {
+    native.selectCheckedVfs(false);
+  }
+  // Has SQLite leave room in the pages of a new database, or of the copy that VACUUM INTO writes.
+  connection.loadExtension(nativePath());
+  assert(pragma(connection) !== undefined, 'the database was opened through our VFS');
+  return connection;
+}
+
+function loadVfs(): void {
+  if (isVfsKnown) return;
+  const connection = new Database(':memory:');
+  try {
+    connection.loadExtension(nativePath());
+  } finally {
+    connection.close();
+  }
+  isVfsKnown = true;
+}
+
+/** Whether the pages of an open database carry checksums. */
+export function hasChecksums(connection: Database.Database): boolean {
+  return pragma(connection) !== 'off';
+}
+
+function pragma(connection: Database.Database): string | undefined {
+  return connection.pragma('page_checksums', { simple: true }) as string | undefined;
+}
+
+/** What a statement threw, with damage made plain: CorruptionError names the page. */
+export function explainDamage(connection: Database.Database, error: unknown): unknown {
+  const { code } = error as { code?: unknown };
+  if (typeof code !== 'string') return error;
+  if (code === DAMAGED_PAGE) {
+    const state = connection.open ? pragma(connection) : undefined;
+    const where = state?.startsWith('bad page') === true ? state : 'a page';
+    return new CorruptionError(
+      `the metastore ${connection.name} is damaged: ${where} does not match its checksum`,
+      { cause: error },
+    );
+  }
+  if (!code.startsWith('SQLITE_CORRUPT') && code !== 'SQLITE_NOTADB') return error;
+  return new CorruptionError(`the metastore ${connection.name} is damaged`, { cause: error });
+}
