@@ -117,3 +117,13 @@ CREATE TABLE arena (
   live  INTEGER NOT NULL           -- sum of pack.live (I6)
 ) STRICT;
 `;
+
+/** The statements that make one table and its indexes. */
+export function definitionsOf(table: string): string {
+  const begins = new RegExp(
+    `^CREATE (TABLE ${table} \\(|(UNIQUE )?INDEX \\w+ ON ${table} \\()`,
+    'm',
+  );
+  const statements = SCHEMA.split(/;$/m).filter((statement) => begins.test(statement));
+  return statements.join(';');
+}

@@ -12,6 +12,7 @@
 #include "checked_file.h"
 
 #include <cstring>
+#include <utility>
 
 #include "xxh64.h"
 
@@ -21,12 +22,20 @@ namespace dedupfs {
 
 namespace {
 
+/**
+ * What SQLite gets for a page that is not what was written. SQLITE_IOERR would roll back the whole
+ * transaction and plain SQLITE_CORRUPT forbid further writes in it; like this only the statement
+ * that wanted the page fails.
+ */
+constexpr int kDamaged = SQLITE_CORRUPT_INDEX;
+
 constexpr int kPageBytesMin = 512;
 constexpr int kPageBytesMax = 65536;
 /** Of a database file's header. */
 constexpr char kMagic[] = "SQLite format 3";
 constexpr int kHeaderBytes = 100;
 constexpr int kReservedOffset = 20;
+constexpr int kPageCountOffset = 28;
 /** Of a log: its own header, which tells the size of a page, and that of each frame. */
 constexpr int kLogHeaderBytes = 32;
 constexpr int kLogPageBytesOffset = 8;
@@ -35,6 +44,10 @@ constexpr int kFrameHeaderBytes = 24;
 CheckedFile* checked(sqlite3_file* file) { return reinterpret_cast<CheckedFile*>(file); }
 
 sqlite3_file* real(sqlite3_file* file) { return checked(file)->real; }
+
+uint32_t bigEndian32(const uint8_t* at) {
+  return static_cast<uint32_t>((at[0] << 24) | (at[1] << 16) | (at[2] << 8) | at[3]);
+}
 
 /** SQLite reads and writes whole pages, besides a few bytes of the header. */
 bool isPage(int bytes, sqlite3_int64 offset) {
@@ -60,6 +73,7 @@ void noteHeader(CheckedFile* file, const void* buffer, int bytes, sqlite3_int64 
   const uint8_t* const header = static_cast<const uint8_t*>(buffer);
   if (memcmp(header, kMagic, sizeof kMagic) != 0) return;
   if (header[kReservedOffset] == kChecksumBytes) file->isChecked = true;
+  file->pageCount = bigEndian32(header + kPageCountOffset);
 }
 
 int closeDatabase(sqlite3_file* file) {
@@ -68,17 +82,19 @@ int closeDatabase(sqlite3_file* file) {
 }
 
 /**
- * A read at the end of the file gives zeros, as SQLite wants it for a page not written yet. While
- * there is a log that cannot be: its pages are in the log, and the file was cut short.
+ * Behind the end of the file SQLite takes zeros for a page that it made and has not written. A page
+ * that the header counts is not one of those: with a log, what is not written is above the count.
  */
 int judgeShortRead(CheckedFile* file, int bytes, sqlite3_int64 offset) {
   if (!file->isChecked || !isPage(bytes, offset)) return SQLITE_IOERR_SHORT_READ;
   sqlite3_int64 size = 0;
   const int status = file->real->pMethods->xFileSize(file->real, &size);
   if (status != SQLITE_OK) return status;
-  if (file->log == nullptr && offset >= size) return SQLITE_IOERR_SHORT_READ;
-  file->badPage = pageNumber(bytes, offset);
-  return SQLITE_IOERR_DATA;
+  const uint32_t number = pageNumber(bytes, offset);
+  const bool isCounted = file->log != nullptr && number <= file->pageCount;
+  if (!isCounted && offset >= size) return SQLITE_IOERR_SHORT_READ;
+  file->badPage = number;
+  return kDamaged;
 }
 
 int readDatabase(sqlite3_file* base, void* buffer, int bytes, sqlite3_int64 offset) {
@@ -92,8 +108,7 @@ int readDatabase(sqlite3_file* base, void* buffer, int bytes, sqlite3_int64 offs
   const uint32_t number = pageNumber(bytes, offset);
   if (pageChecksum(page, bytes, number) == storedChecksum(page, bytes)) return SQLITE_OK;
   file->badPage = number;
-  sqlite3_log(SQLITE_IOERR_DATA, "page %u does not match its checksum", number);
-  return SQLITE_IOERR_DATA;
+  return kDamaged;
 }
 
 /** Memory for one page. */
@@ -151,7 +166,7 @@ int truncateDatabase(sqlite3_file* base, sqlite3_int64 size) {
   return file->real->pMethods->xTruncate(file->real, size);
 }
 
-/** What `PRAGMA page_checksums` answers: on or off, and which page was bad. */
+/** What `PRAGMA page_checksums` answers: on or off, or once what was bad. */
 char* describeChecks(CheckedFile* file) {
   uint8_t header[kHeaderBytes];
   if (!file->isChecked) {
@@ -159,8 +174,11 @@ char* describeChecks(CheckedFile* file) {
     if (status == SQLITE_OK) noteHeader(file, header, sizeof header, 0);
   }
   if (!file->isChecked) return sqlite3_mprintf("off");
-  if (file->badPage == 0) return sqlite3_mprintf("on");
-  return sqlite3_mprintf("bad page %u", file->badPage);
+  const uint32_t page = std::exchange(file->badPage, 0);
+  const int64_t frame = std::exchange(file->badFrame, 0);
+  if (page != 0) return sqlite3_mprintf("page %u", page);
+  if (frame != 0) return sqlite3_mprintf("frame %lld of its log", static_cast<long long>(frame));
+  return sqlite3_mprintf("on");
 }
 
 int controlDatabase(sqlite3_file* base, int operation, void* argument) {
@@ -213,8 +231,8 @@ int closeLog(sqlite3_file* base) {
 
 void noteLogHeader(CheckedFile* file, const void* buffer, int bytes, sqlite3_int64 offset) {
   if (offset != 0 || bytes != kLogHeaderBytes) return;
-  const uint8_t* const at = static_cast<const uint8_t*>(buffer) + kLogPageBytesOffset;
-  const int pageBytes = (at[0] << 24) | (at[1] << 16) | (at[2] << 8) | at[3];
+  const uint8_t* const header = static_cast<const uint8_t*>(buffer);
+  const auto pageBytes = static_cast<int>(bigEndian32(header + kLogPageBytesOffset));
   file->pageBytes = isPage(pageBytes, 0) ? pageBytes : 0;
 }
 
@@ -275,8 +293,8 @@ int readLog(sqlite3_file* base, void* buffer, int bytes, sqlite3_int64 offset) {
   // A frame read for the first time is one that recovery looks at, with SQLite's own checksum.
   if (file->frames[frame] == 0) file->frames[frame] = sum;
   if (file->frames[frame] == sum) return SQLITE_OK;
-  sqlite3_log(SQLITE_IOERR_DATA, "frame %lld of the log has changed", frame);
-  return SQLITE_IOERR_DATA;
+  file->database->badFrame = frame + 1;
+  return kDamaged;
 }
 
 int writeLog(sqlite3_file* base, const void* buffer, int bytes, sqlite3_int64 offset) {

@@ -21,12 +21,15 @@ struct CheckedFile {
   // Of a database.
   /** Its pages carry checksums. Once seen, never unset: a flipped bit in the header must not do that. */
   bool isChecked;
+  /** Pages that the file has, as the header in it says. */
+  uint32_t pageCount;
   /** Other processes may write the log: what we remember of it is worth nothing. */
   bool isShared;
   /** Its write-ahead log, while that is open. */
   CheckedFile* log;
-  /** The last page that did not match its checksum; 0: none. */
+  /** What did not match its checksum since `PRAGMA page_checksums` was asked; 0: none. */
   uint32_t badPage;
+  int64_t badFrame;
   /** The page being written, with its checksum. */
   uint8_t* copy;
   int copyBytes;

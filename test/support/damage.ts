@@ -40,14 +40,21 @@ export class SampleStore {
   #metastore: Metastore;
   #blockStore: BlockStore;
 
-  private constructor(folder: string, create: boolean) {
+  readonly #hasIds: boolean;
+
+  private constructor(folder: string, create: boolean, hasIds: boolean) {
     this.folder = folder;
+    this.#hasIds = hasIds;
     this.#metastore = new Metastore(this.databasePath, { create });
     this.#blockStore = this.#openBlockStore();
   }
 
-  static async create(folder: string): Promise<SampleStore> {
-    const sample = new SampleStore(folder, true);
+  /** @param options hasIds false: the packs do not say which chunks theirs are, as before version 2 */
+  static async create(
+    folder: string,
+    options: { readonly hasIds?: boolean } = {},
+  ): Promise<SampleStore> {
+    const sample = new SampleStore(folder, true, options.hasIds !== false);
     await sample.#fill();
     return sample;
   }
@@ -142,7 +149,7 @@ export class SampleStore {
     const fingerprint = this.#hash.digest(plain);
     const chunk = this.#metastore.chunks.add(fingerprint, plain.length);
     const place = writer.append({
-      chunks: [{ fingerprint, plainBytes: plain.length, chunk }],
+      chunks: [{ fingerprint, plainBytes: plain.length, chunk: this.#hasIds ? chunk : 0 }],
       codec: CodecId.NONE,
       stored: plain,
     });
