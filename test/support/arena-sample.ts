@@ -29,7 +29,7 @@ export interface ArenaSampleOptions {
 /** A pack of one chunk, which is its frame too. */
 export function packOf(packId: number, stored: Buffer): Buffer {
   const builder = new PackBuilder(FRAME_BYTES_MAX);
-  const chunk = { fingerprint: blake3(stored), plainBytes: stored.length };
+  const chunk = { fingerprint: blake3(stored), plainBytes: stored.length, chunk: packId };
   builder.append({ chunks: [chunk], codec: 0, stored });
   return Buffer.from(builder.seal({ packId, batch: Math.ceil(packId / 4), createdMs: packId }));
 }
