@@ -58,6 +58,9 @@ export class MetaDatabase {
   /** Who gives the files their blocks; set by a store that is open to be changed. */
   room: HostRoom | undefined;
   readonly #isReadOnly: boolean;
+  #isReading = false;
+  /** Closing leaves the WAL as it is; otherwise SQLite moves it into the main file. */
+  #keepsWal = false;
   #walRoom: WalRoom | undefined;
   #held: { walBytesMax: number; isLost: boolean } | undefined;
 
@@ -131,7 +134,7 @@ export class MetaDatabase {
           return call(...values);
         } catch (error) {
           const explained = explainDamage(this.connection, error);
-          this.onFailure(explained);
+          if (!statement.readonly || !this.#isReading) this.onFailure(explained);
           throw explained;
         }
       };
@@ -140,10 +143,26 @@ export class MetaDatabase {
     return statement;
   }
 
+  /**
+   * Runs a request that changes nothing: a page that cannot be read fails that request alone, while
+   * in one that changes something it leaves the change half done.
+   */
+  reading<T>(request: () => T): T {
+    this.#isReading = true;
+    try {
+      return request();
+    } finally {
+      this.#isReading = false;
+    }
+  }
+
   /** Commits the batch and begins the next. Not durable before `sync`. */
   commit(): void {
     try {
       this.connection.exec('COMMIT');
+    } catch (error) {
+      this.#distrust(error);
+      throw error;
     } finally {
       // SQLite ends the transaction also when the disk is full; what follows must be in one still.
       if (!this.connection.inTransaction) this.connection.exec('BEGIN IMMEDIATE');
@@ -175,7 +194,20 @@ export class MetaDatabase {
 
   /** Makes all commits so far durable. */
   async sync(): Promise<void> {
-    if (this.#walRoom !== undefined) await promisify(fdatasync)(this.#walRoom.walDescriptor);
+    try {
+      if (this.#walRoom !== undefined) await promisify(fdatasync)(this.#walRoom.walDescriptor);
+    } catch (error) {
+      this.#distrust(error);
+      throw error;
+    }
+  }
+
+  /**
+   * The disk may have lost what was written to the WAL, and tells it once. Until it is read again
+   * from the disk, with its checksums verified, nothing may be copied from it: the next open does.
+   */
+  #distrust(error: unknown): void {
+    if (!isFullError(error)) this.#keepsWal = true;
   }
 
   get walBytes(): number {
@@ -210,7 +242,8 @@ export class MetaDatabase {
     try {
       this.#fold();
     } catch (error) {
-      if (!isFullError(error)) this.onFailure(error);
+      this.#distrust(error);
+      if (this.#keepsWal) this.onFailure(error);
       throw error;
     }
   }
@@ -267,6 +300,7 @@ export class MetaDatabase {
   close(): void {
     if (!this.connection.open) return;
     if (this.connection.inTransaction) this.connection.exec('ROLLBACK');
+    if (this.#keepsWal) this.connection.prepare('SELECT keep_wal_at_close()').get();
     this.connection.close();
     this.#walRoom?.close();
   }

@@ -84,10 +84,11 @@ export class WalRoom {
     const rows = this.#batchRows + waiting.count;
     if (rows <= this.#securedRows) return;
     const ahead = rows + ROWS_AHEAD;
-    const { pageBytes, cachedPagesMax, pageCount } = this.#options;
+    const { pageBytes, cachedPagesMax } = this.#options;
     // Each page goes to the WAL once for each batch, so there cannot be more than the file will have.
+    const pageCount = this.#options.pageCount();
     const newPages = Math.ceil((2 * waiting.bytes) / pageBytes);
-    const pages = BATCH_PAGES_MIN + Math.min(PAGES_PER_ROW * ahead, pageCount() + newPages);
+    const pages = BATCH_PAGES_MIN + Math.min(PAGES_PER_ROW * ahead, pageCount + newPages);
     // What is not there yet is in SQLite's cache, or will be written by the commit.
     const unwritten = BATCH_PAGES_MIN + cachedPagesMax + PAGES_PER_ROW * waiting.count;
     const byRows = this.#endOf(this.#batchStart, pages);
@@ -120,8 +121,8 @@ export class WalRoom {
 
   /** Bytes by which the next checkpoint makes the main file longer. */
   get growthBytes(): number {
-    const { pageBytes, pageCount } = this.#options;
-    return Math.max(0, pageCount() * pageBytes - this.mainBytes);
+    const bytes = this.#options.pageCount() * this.#options.pageBytes;
+    return Math.max(0, bytes - this.mainBytes);
   }
 
   /** The WAL was cut off: the blocks behind its end are gone. */

@@ -73,6 +73,9 @@ export class Committer {
     const { metastore, space } = this.#parts;
     try {
       metastore.secure();
+    } catch (error) {
+      if (!(error instanceof NoSpaceError)) this.fail('the WAL could not get blocks', error);
+      throw error;
     } finally {
       // The commit and the checkpoint behind it give back what the batch has taken.
       if (space.isDrawnOn && performance.now() >= this.#notBeforeMs) this.#commitSoon();

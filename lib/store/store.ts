@@ -102,7 +102,9 @@ class OpenStore implements Store {
     const { storePath, found, options } = args;
     let store: OpenStore | undefined;
     const metastore = new Metastore(`${storePath}/meta.db`, { create: false });
-    const space = new HostSpace(storePath, () => (store === undefined ? 0 : store.#pendingBytes));
+    const space = new HostSpace(storePath, () =>
+      store === undefined ? 0 : store.#dataPath.pendingBytes,
+    );
     metastore.database.room = space;
     const blockStore = new BlockStore(`${storePath}/arenas`, {
       arenaBytesMax: found.format.arenaBytesMax,
@@ -232,11 +234,6 @@ class OpenStore implements Store {
       },
       commit: async () => this.commit(),
     };
-  }
-
-  /** Accepted and not on the disk yet, and what the next checkpoint needs. */
-  get #pendingBytes(): number {
-    return this.#dataPath.pendingBytes + this.#metastore.database.growthBytes;
   }
 
   async #start(): Promise<void> {

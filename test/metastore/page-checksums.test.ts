@@ -263,7 +263,7 @@ t.test('while the database is open', (t) => {
 
   t.test('a damaged page fails who wants it, and the batch goes on', (t) => {
     const database = create(t);
-    database.checkpoint(true);
+    database.checkpoint('idle');
     const page = database.connection
       .prepare(`SELECT rootpage FROM sqlite_schema WHERE name = 'xattr'`)
       .pluck()
