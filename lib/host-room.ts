@@ -13,6 +13,8 @@ export interface HostRoom {
    * @throws NoSpaceError  @throws Error  any other errno
    */
   secure(bytes: number, allocate: () => number): void;
+  /** Whether the reserve is whole and there is room beyond it. */
+  readonly isRoomy: boolean;
 }
 
 /** Gives a file blocks for so many bytes behind its end. @returns 0 or negative errno */

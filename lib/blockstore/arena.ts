@@ -73,6 +73,14 @@ export class Arena {
   }
 
   /**
+   * Why nothing more should be put into it. LMDB reads its tree through a map: a page that the disk
+   * cannot read would be SIGBUS, the end of the process. Looked at before the first of several puts.
+   */
+  get defect(): string | undefined {
+    return this.#inFlightBytes > 0 ? undefined : arenaFileDefect(this.path);
+  }
+
+  /**
    * Gives the file the blocks that a pack of this size takes, besides those under way.
    * @throws NoSpaceError
    */

@@ -94,7 +94,9 @@ export class BlockStore {
   arenaFor(packBytes: number): number {
     let current = this.#current;
     const isFull = current !== undefined && current.bytes + packBytes > this.#options.arenaBytesMax;
-    if (current === undefined || isFull) {
+    const defect = isFull ? undefined : current?.arena.defect;
+    if (defect !== undefined) this.#options.log.error({ defect }, 'an arena takes no more packs');
+    if (current === undefined || isFull || defect !== undefined) {
       const allocator = expectDefined(this.#allocator, 'arena allocator');
       const id = allocator.nextArena();
       const arena = this.#create(id);

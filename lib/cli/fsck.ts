@@ -68,18 +68,29 @@ async function check(path: string, flags: FsckFlags): Promise<void> {
   }
   const rebuilt = await rebuildBefore(path, flags);
   const report = await runCheck(path, flags);
-  const output = rebuilt === undefined ? report : { rebuilt, ...report };
+  const output = rebuilt === undefined ? report : { rebuilt: rebuilt.report, ...report };
   const text = flags.json === true ? JSON.stringify(output, undefined, 2) : formatReport(report);
   process.stdout.write(`${text}\n`);
   if (rebuilt !== undefined) process.exitCode = ExitCode.REPAIRED;
-  const isDamaged = report.findings.length > 0 || (rebuilt?.damage.chunks ?? 0) > 0;
-  if (isDamaged) process.exitCode = ExitCode.DAMAGED;
+  if (report.findings.length > 0 || rebuilt?.hasLosses === true)
+    process.exitCode = ExitCode.DAMAGED;
+}
+
+interface Rebuilt {
+  readonly report: object;
+  /** Files have content that is found nowhere any more. */
+  readonly hasLosses: boolean;
 }
 
 /** What is asked to be made anew before the check; undefined: nothing. */
-async function rebuildBefore(path: string, flags: FsckFlags): Promise<object | undefined> {
-  if (flags.rebuild === true) return rebuild(path, flags);
-  return flags.rebuildIndex === true ? rebuildIndexOf(path, flags) : undefined;
+async function rebuildBefore(path: string, flags: FsckFlags): Promise<Rebuilt | undefined> {
+  if (flags.rebuild === true) {
+    const report = await rebuild(path, flags);
+    return { report, hasLosses: report.damage.chunks > 0 };
+  }
+  if (flags.rebuildIndex !== true) return undefined;
+  const report = await rebuildIndexOf(path, flags);
+  return { report, hasLosses: report.chunksQuarantined > 0 };
 }
 
 async function runCheck(path: string, flags: FsckFlags): Promise<FsckReport> {

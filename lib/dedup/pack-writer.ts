@@ -162,7 +162,9 @@ export class PackWriter {
    */
   async flush(): Promise<void> {
     this.#seal();
-    this.#failure = undefined;
+    // Only what had no room is put again: of a disk that failed, a second success proves nothing.
+    if (this.#failure !== undefined && isNoSpace(this.#failure)) this.#failure = undefined;
+    this.assertPutting();
     for (const pending of this.#pending.values()) {
       const { bytes, durable } = pending;
       if (bytes !== undefined && durable === undefined) this.#put(pending, bytes);

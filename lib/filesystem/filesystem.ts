@@ -73,8 +73,13 @@ export class DedupFileSystem implements FileSystem {
   }
 
   lookup(parent: Ino, name: Buffer): Attributes | undefined {
-    const inode = namespace.lookup(this.#core, parent, name);
+    const inode = this.#reading(() => namespace.lookup(this.#core, parent, name));
     return inode === undefined ? undefined : this.#entry(inode);
+  }
+
+  /** For requests that change nothing, access times aside: what they cannot read fails them alone. */
+  #reading<T>(request: () => T): T {
+    return this.#core.metastore.database.reading(request);
   }
 
   /** What the kernel gets to know an inode by. */
@@ -88,19 +93,23 @@ export class DedupFileSystem implements FileSystem {
   }
 
   getAttributes(ino: Ino): Attributes {
-    return attributesOf(this.#core, findInode(this.#core, ino));
+    return this.#reading(() => attributesOf(this.#core, findInode(this.#core, ino)));
   }
 
   setAttributes(ino: Ino, changes: AttributeChanges, caller: Caller): Attributes {
-    const inode = findInode(this.#core, ino);
+    const inode = this.#find(ino);
     if (Object.keys(changes).length > 0) setAttributes(this.#core, inode, changes, caller);
     else suspectPrivileges(this.#core, inode, caller);
     return attributesOf(this.#core, inode);
   }
 
+  #find(ino: Ino): Inode {
+    return this.#reading(() => findInode(this.#core, ino));
+  }
+
   readLink(ino: Ino): Buffer {
-    const inode = findInode(this.#core, ino);
-    const target = namespace.readLink(this.#core, inode);
+    const inode = this.#find(ino);
+    const target = this.#reading(() => namespace.readLink(this.#core, inode));
     noteAccess(this.#core, inode);
     return target;
   }
@@ -142,7 +151,7 @@ export class DedupFileSystem implements FileSystem {
   }
 
   open(ino: Ino, open: OpenArguments): OpenedFile {
-    return openFile(this.#parts, findInode(this.#core, ino), open);
+    return openFile(this.#parts, this.#find(ino), open);
   }
 
   create(
@@ -173,7 +182,7 @@ export class DedupFileSystem implements FileSystem {
   read(fh: FileHandle, offset: number, into: Buffer, fillsCache: boolean): number {
     const file = this.#handles.file(fh);
     if (fillsCache) file.content.noteCacheFill();
-    return readFile(this.#core, file, offset, into);
+    return this.#reading(() => readFile(this.#core, file, offset, into));
   }
 
   write(fh: FileHandle, payload: Payload, write: WriteArguments, caller: Caller): number {
@@ -194,7 +203,7 @@ export class DedupFileSystem implements FileSystem {
   }
 
   seek(fh: FileHandle, offset: number, whence: number): number {
-    return seekFile(this.#handles.file(fh), offset, whence);
+    return this.#reading(() => seekFile(this.#handles.file(fh), offset, whence));
   }
 
   allocate(fh: FileHandle, offset: number, bytes: number, mode: number): void {
@@ -217,11 +226,13 @@ export class DedupFileSystem implements FileSystem {
   ): void {
     const directory = this.#handles.directory(fh);
     if (cookie === 0) noteAccess(this.#core, directory);
-    readDirectory(this.#core, directory, cookie, withAttributes, (entry) => {
-      const isTaken = emit(entry);
-      if (isTaken && entry.attributes !== undefined) this.#lookups.note(entry.ino);
-      return isTaken;
-    });
+    this.#reading(() =>
+      readDirectory(this.#core, directory, cookie, withAttributes, (entry) => {
+        const isTaken = emit(entry);
+        if (isTaken && entry.attributes !== undefined) this.#lookups.note(entry.ino);
+        return isTaken;
+      }),
+    );
   }
 
   releaseDirectory(fh: FileHandle): void {
@@ -229,11 +240,11 @@ export class DedupFileSystem implements FileSystem {
   }
 
   getXattr(ino: Ino, name: Buffer): Buffer {
-    return getXattr(this.#core, findInode(this.#core, ino), name);
+    return this.#reading(() => getXattr(this.#core, findInode(this.#core, ino), name));
   }
 
   listXattr(ino: Ino, caller: Caller): Buffer {
-    return listXattr(this.#core, findInode(this.#core, ino), caller);
+    return this.#reading(() => listXattr(this.#core, findInode(this.#core, ino), caller));
   }
 
   setXattr(
@@ -242,11 +253,11 @@ export class DedupFileSystem implements FileSystem {
     value: Buffer,
     set: { readonly flags: number; readonly dropSetgid: boolean },
   ): void {
-    setXattr(this.#core, findInode(this.#core, ino), name, value, set);
+    setXattr(this.#core, this.#find(ino), name, value, set);
   }
 
   removeXattr(ino: Ino, name: Buffer): void {
-    removeXattr(this.#core, findInode(this.#core, ino), name);
+    removeXattr(this.#core, this.#find(ino), name);
   }
 
   statistics(): FileSystemStatistics {

@@ -5,16 +5,16 @@
 // it (synchronous=NORMAL); `sync` then runs fdatasync on the WAL file off the main thread. Together
 // they are as durable as synchronous=FULL, and the event loop does not wait for the disk.
 
-import { closeSync, existsSync, fdatasync, fstatSync, openSync, readSync, statSync } from 'node:fs';
+import { closeSync, existsSync, fdatasync, openSync, readSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { promisify } from 'node:util';
 import type Database from 'better-sqlite3';
-import { assert } from '../assert.ts';
+import { assert, expectDefined } from '../assert.ts';
 import { CorruptionError, UserError, ExitCode } from '../errors.ts';
-import type { HostRoom } from '../host-room.ts';
+import { isFullError, type HostRoom } from '../host-room.ts';
 import { explainDamage, hasChecksums, openChecked } from './checked-database.ts';
 import { SCHEMA } from './schema.ts';
-import { WalRoom } from './wal-room.ts';
+import { WalRoom, type WaitingRows } from './wal-room.ts';
 
 /** Oldest SQLite with the fix of the WAL-reset bug (DESIGN section 6). */
 const SQLITE_VERSION_MIN = [3, 51, 3];
@@ -31,20 +31,6 @@ const FREE_SHARE_MAX = 0.1;
 /** Given back in one go, 32 MiB: the event loop waits for it. */
 const VACUUM_PAGES_MAX = 4096;
 const CACHE_BYTES = 16 * 1024 * 1024;
-/** A row that changes touches a page of its table and one of an index. */
-const PAGES_PER_ROW = 2;
-/** Pages that a small batch may touch: counters, and those above the rows' own. */
-const BATCH_PAGES_MIN = 64;
-/** Rows that may change between two looks at what the batch needs. */
-const ROWS_AHEAD = 16;
-
-/** Rows that are held in memory and written by the next commit. */
-export interface WaitingRows {
-  readonly count: number;
-  /** Upper bound of their sizes, with those of their index entries. */
-  readonly bytes: number;
-}
-
 export type CheckpointTime = keyof typeof WAL_BYTES_MIN;
 
 /** The main file as the last commit left it: nothing writes to it until `release`. */
@@ -69,18 +55,14 @@ export class MetaDatabase {
    * is half done, so the batch must never be committed.
    */
   onFailure: (error: unknown) => void = () => undefined;
+  /** Who gives the files their blocks; set by a store that is open to be changed. */
+  room: HostRoom | undefined;
   readonly #isReadOnly: boolean;
-  /** For copies of the main file; open as long as the connection. */
-  #mainDescriptor: number | undefined;
-  #held: { walBytesMax: number; isLost: boolean } | undefined;
-  #pageBytes = 0;
+  #isReading = false;
+  /** Closing leaves the WAL as it is; otherwise SQLite moves it into the main file. */
+  #keepsWal = false;
   #walRoom: WalRoom | undefined;
-  /** Upper bound of the rows that the batch has changed, larger ones counted by their pages. */
-  #batchRows = 0;
-  /** End of the WAL when the batch began. */
-  #batchStart = 0;
-  /** With so many rows changed, the WAL's blocks are still enough. */
-  #securedRows = 0;
+  #held: { walBytesMax: number; isLost: boolean } | undefined;
 
   /**
    * Opens, or creates when `create` is set, the database and begins a batch.
@@ -107,6 +89,7 @@ export class MetaDatabase {
     } catch (error) {
       const explained = explainOpening(path, explainDamage(this.connection, error));
       this.connection.close();
+      this.#walRoom?.close();
       throw explained;
     }
   }
@@ -132,10 +115,12 @@ export class MetaDatabase {
     if (!hasChecksums(this.connection)) {
       throw new CorruptionError(`the header of the metastore ${this.path} is damaged`);
     }
-    this.#pageBytes = this.connection.pragma('page_size', { simple: true }) as number;
     this.connection.exec(this.#isReadOnly ? 'BEGIN' : 'BEGIN IMMEDIATE');
-    if (!this.#isReadOnly) this.#walRoom = new WalRoom(this.path, this.#pageBytes);
-    this.#noteBatchBegun();
+    if (this.#isReadOnly) return;
+    const pageBytes = this.#pageBytes();
+    const cachedPagesMax = CACHE_BYTES / pageBytes;
+    const pageCount = (): number => this.#pageCount();
+    this.#walRoom = new WalRoom(this.path, { pageBytes, cachedPagesMax, pageCount });
   }
 
   /** Statements whose failure is reported to `onFailure` before it is thrown. */
@@ -148,12 +133,12 @@ export class MetaDatabase {
     for (const name of ['run', 'get', 'all'] as const) {
       const call = statement[name].bind(statement) as (...values: unknown[]) => unknown;
       const guarded = (...values: unknown[]): unknown => {
-        if (!statement.readonly) this.#batchRows += 1 + pagesOf(values, this.#pageBytes);
+        if (!statement.readonly) this.#walRoom?.noteRow(values);
         try {
           return call(...values);
         } catch (error) {
           const explained = explainDamage(this.connection, error);
-          this.onFailure(explained);
+          if (!statement.readonly || !this.#isReading) this.onFailure(explained);
           throw explained;
         }
       };
@@ -162,21 +147,31 @@ export class MetaDatabase {
     return statement;
   }
 
+  /**
+   * Runs a request that changes nothing: a page that cannot be read fails that request alone, while
+   * in one that changes something it leaves the change half done.
+   */
+  reading<T>(request: () => T): T {
+    this.#isReading = true;
+    try {
+      return request();
+    } finally {
+      this.#isReading = false;
+    }
+  }
+
   /** Commits the batch and begins the next. Not durable before `sync`. */
   commit(): void {
     try {
       this.connection.exec('COMMIT');
+    } catch (error) {
+      this.#distrust(error);
+      throw error;
     } finally {
       // SQLite ends the transaction also when the disk is full; what follows must be in one still.
       if (!this.connection.inTransaction) this.connection.exec('BEGIN IMMEDIATE');
-      this.#noteBatchBegun();
+      this.#walRoom?.noteBatchBegun();
     }
-  }
-
-  #noteBatchBegun(): void {
-    this.#batchRows = 0;
-    this.#securedRows = 0;
-    this.#batchStart = this.walBytes;
   }
 
   /**
@@ -184,28 +179,17 @@ export class MetaDatabase {
    * in memory.
    * @throws NoSpaceError  the batch must not grow; it may be committed once this succeeds
    */
-  secure(waiting: WaitingRows, room: HostRoom): void {
-    const walRoom = this.#walRoom;
-    const rows = this.#batchRows + waiting.count;
-    if (walRoom === undefined || rows <= this.#securedRows) return;
-    const ahead = rows + ROWS_AHEAD;
-    // Each page goes to the WAL once for each batch, so there cannot be more than the file will have.
-    const newPages = Math.ceil((2 * waiting.bytes) / this.#pageBytes);
-    const pages = BATCH_PAGES_MIN + Math.min(PAGES_PER_ROW * ahead, this.#pageCount() + newPages);
-    // What is not there yet is in SQLite's cache, or will be written by the commit.
-    const cached = CACHE_BYTES / this.#pageBytes;
-    const unwritten = BATCH_PAGES_MIN + cached + PAGES_PER_ROW * waiting.count;
-    const written = walRoom.walBytes;
-    const isSmall = walRoom.endOf(this.#batchStart, pages) <= walRoom.endOf(written, unwritten);
-    if (isSmall) walRoom.secureWal(this.#batchStart, pages, room);
-    else walRoom.secureWal(written, unwritten, room);
-    this.#securedRows = ahead;
+  secure(waiting: WaitingRows): void {
+    if (this.room !== undefined) this.#walRoom?.secureBatch(waiting, this.room);
   }
 
   /** Bytes by which the next checkpoint makes the main file longer. */
   get growthBytes(): number {
-    const bytes = this.#pageCount() * this.#pageBytes;
-    return Math.max(0, bytes - (this.#walRoom?.mainBytes ?? bytes));
+    return this.#walRoom?.growthBytes ?? 0;
+  }
+
+  #pageBytes(): number {
+    return this.connection.pragma('page_size', { simple: true }) as number;
   }
 
   #pageCount(): number {
@@ -214,7 +198,20 @@ export class MetaDatabase {
 
   /** Makes all commits so far durable. */
   async sync(): Promise<void> {
-    if (this.#walRoom !== undefined) await promisify(fdatasync)(this.#walRoom.walDescriptor);
+    try {
+      if (this.#walRoom !== undefined) await promisify(fdatasync)(this.#walRoom.walDescriptor);
+    } catch (error) {
+      this.#distrust(error);
+      throw error;
+    }
+  }
+
+  /**
+   * The disk may have lost what was written to the WAL, and tells it once. Until it is read again
+   * from the disk, with its checksums verified, nothing may be copied from it: the next open does.
+   */
+  #distrust(error: unknown): void {
+    if (!isFullError(error)) this.#keepsWal = true;
   }
 
   get walBytes(): number {
@@ -230,29 +227,44 @@ export class MetaDatabase {
    * Moves the WAL into the main file when it is large enough; call right after a commit. What fails
    * is in the WAL still. @throws NoSpaceError  @throws Error from SQLite
    */
-  checkpoint(when: CheckpointTime, room?: HostRoom): void {
-    const bytesMin = this.#held === undefined ? WAL_BYTES_MIN[when] : this.#held.walBytesMax;
-    if (this.walBytes < (when === 'full' ? WAL_BYTES_MIN.full : bytesMin)) return;
-    if (room !== undefined) this.#walRoom?.secureMain(this.#pageCount(), room);
+  checkpoint(when: CheckpointTime): void {
+    const heldBytesMax = when === 'full' ? undefined : this.#held?.walBytesMax;
+    if (this.walBytes < (heldBytesMax ?? WAL_BYTES_MIN[when])) return;
     if (this.#held !== undefined) this.#held.isLost = true;
     this.#held = undefined;
-    this.foldWal(when !== 'full');
+    this.foldWal();
   }
 
-  /** Moves the WAL into the main file, which is synced. Right after a commit. */
-  foldWal(mayVacuum = true): void {
+  /**
+   * Moves the WAL into the main file, which is synced. Right after a commit. A failure that is not
+   * for lack of room is reported to `onFailure`: SQLite would copy the same pages again the next
+   * time, but whether the WAL it copies from is what it wrote, the disk does not tell twice.
+   * @throws NoSpaceError  @throws Error from SQLite
+   */
+  foldWal(): void {
+    if (this.room !== undefined) this.#walRoom?.secureMain(this.room);
+    try {
+      this.#fold();
+    } catch (error) {
+      this.#distrust(error);
+      if (this.#keepsWal) this.onFailure(error);
+      throw error;
+    }
+  }
+
+  #fold(): void {
     // A checkpoint cannot run inside the batch, which is empty at this point.
     this.connection.exec('COMMIT');
     try {
       // Freed pages first: the checkpoint then cuts the file off behind what is left.
-      if (mayVacuum && this.#freeShare() > FREE_SHARE_MAX) {
+      if (this.room?.isRoomy !== false && this.#freeShare() > FREE_SHARE_MAX) {
         this.connection.exec(`PRAGMA incremental_vacuum(${VACUUM_PAGES_MAX})`);
       }
       this.connection.pragma('wal_checkpoint(TRUNCATE)');
       this.#walRoom?.noteTruncated();
     } finally {
       this.connection.exec('BEGIN IMMEDIATE');
-      this.#noteBatchBegun();
+      this.#walRoom?.noteBatchBegun();
     }
   }
 
@@ -264,14 +276,14 @@ export class MetaDatabase {
     assert(this.#held === undefined, 'one copy of the main file at a time');
     this.foldWal();
     assert(this.walBytes === 0, 'the WAL is empty after a checkpoint');
-    this.#mainDescriptor ??= openSync(this.path, 'r');
-    const pageBytes = this.connection.pragma('page_size', { simple: true }) as number;
-    const pages = fstatSync(this.#mainDescriptor).size / pageBytes;
+    const { mainDescriptor: descriptor, mainBytes } = expectDefined(this.#walRoom, 'files');
+    const pageBytes = this.#pageBytes();
+    const pages = mainBytes / pageBytes;
     const walBytesMax = Math.max(WAL_BYTES_HELD, pages * pageBytes * WAL_SHARE_HELD);
     const held = { walBytesMax, isLost: false };
     this.#held = held;
     return {
-      descriptor: this.#mainDescriptor,
+      descriptor,
       pageBytes,
       pages,
       get isLost() {
@@ -292,20 +304,10 @@ export class MetaDatabase {
   close(): void {
     if (!this.connection.open) return;
     if (this.connection.inTransaction) this.connection.exec('ROLLBACK');
+    if (this.#keepsWal) this.connection.prepare('SELECT keep_wal_at_close()').get();
     this.connection.close();
     this.#walRoom?.close();
-    if (this.#mainDescriptor !== undefined) closeSync(this.#mainDescriptor);
-    this.#mainDescriptor = undefined;
   }
-}
-
-/** Pages that the large ones among the values of a row take. */
-function pagesOf(values: readonly unknown[], pageBytes: number): number {
-  let pages = 0;
-  for (const value of values) {
-    if (value instanceof Uint8Array) pages += Math.floor(value.length / pageBytes);
-  }
-  return pages;
 }
 
 function assertVersion(connection: Database.Database): void {

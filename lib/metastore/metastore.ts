@@ -90,11 +90,11 @@ export class Metastore {
    * Holds room on the host for the batch as it is. To be called before each change and before a
    * commit. @throws NoSpaceError
    */
-  secure(room: HostRoom): void {
+  secure(): void {
     const rows = this.chunks.changeCount + this.inodes.dirtyCount + this.packs.dirtyCount;
     const maps = this.extents.dirtyCount;
     const waiting = { count: rows + maps, bytes: rows * ROW_BYTES_MAX + maps * MAP_BYTES_MAX };
-    this.database.secure(waiting, room);
+    this.database.secure(waiting);
   }
 
   /** Closes without committing. */

@@ -190,9 +190,4 @@ export class StoreAssembly {
       commit: async () => this.committer.commit(),
     };
   }
-
-  /** Accepted and not on the disk yet, and what the next checkpoint needs. */
-  get pendingBytes(): number {
-    return this.dataPath.pendingBytes + this.#files.metastore.database.growthBytes;
-  }
 }

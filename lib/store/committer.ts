@@ -72,7 +72,10 @@ export class Committer {
   #secure(): void {
     const { metastore, space } = this.#parts;
     try {
-      metastore.secure(space);
+      metastore.secure();
+    } catch (error) {
+      if (!(error instanceof NoSpaceError)) this.fail('the WAL could not get blocks', error);
+      throw error;
     } finally {
       // The commit and the checkpoint behind it give back what the batch has taken.
       if (space.isDrawnOn && performance.now() >= this.#notBeforeMs) this.#commitSoon();
@@ -169,7 +172,7 @@ export class Committer {
       await packWriter.flush();
       packWriter.takeSealedBytes();
       // SQLite would lose the whole batch at a full disk: better not to begin.
-      metastore.secure(space);
+      metastore.secure();
       metastore.commit();
       this.#noteCommitted();
       this.#checkpoint(space.isRoomy ? 'loaded' : 'full');
@@ -233,9 +236,9 @@ export class Committer {
    * the same pages again the next time, but what the disk has lost meanwhile it does not know.
    */
   #checkpoint(when: CheckpointTime): void {
-    const { metastore, space, log } = this.#parts;
+    const { metastore, log } = this.#parts;
     try {
-      metastore.database.checkpoint(when, space);
+      metastore.database.checkpoint(when);
     } catch (error) {
       if (error instanceof NoSpaceError || isFullError(error)) {
         log.warn({ err: error }, 'no room to checkpoint the WAL; it will be tried again');

@@ -42,9 +42,11 @@ export class DataPath {
   readonly gather: GatherBuffer;
   readonly contentIngest: ContentIngest;
   readonly #workers: WorkerPool;
+  readonly #metastore: Metastore;
 
   constructor(options: DataPathOptions) {
     const { blockStore, metastore } = options;
+    this.#metastore = metastore;
     const { chunking, fingerprintKey } = options.format;
     const { chunks, counters, packs } = metastore;
     const key = Buffer.from(fingerprintKey, 'hex');
@@ -93,9 +95,10 @@ export class DataPath {
     });
   }
 
-  /** Bytes accepted that are not on the disk yet. */
+  /** Bytes accepted that are not on the disk yet, and what the metastore's next checkpoint needs. */
   get pendingBytes(): number {
-    return this.contentIngest.pendingBytes + this.packWriter.pendingBytes;
+    const { growthBytes } = this.#metastore.database;
+    return this.contentIngest.pendingBytes + this.packWriter.pendingBytes + growthBytes;
   }
 
   async close(): Promise<void> {

@@ -16,7 +16,7 @@
 
 import { readdirSync, statfsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { Errno } from '../errno.ts';
+import { Errno, errnoName } from '../errno.ts';
 import { NoSpaceError, posixError } from '../errors.ts';
 import { isFull, type HostRoom } from '../host-room.ts';
 import { Reserve } from './reserve.ts';
@@ -126,7 +126,7 @@ export class HostSpace implements HostRoom {
     }
     if (result === -Errno.EOPNOTSUPP) result = this.#hasFree(bytes) ? 0 : -Errno.ENOSPC;
     if (isFull(result)) throw new NoSpaceError(`the host has no room for ${bytes} more bytes`);
-    if (result < 0) throw new Error(`allocating ${bytes} bytes failed with errno ${-result}`);
+    if (result < 0) throw new Error(`allocating ${bytes} bytes failed: ${errnoName(-result)}`);
   }
 
   #hasFree(bytes: number): boolean {

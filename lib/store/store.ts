@@ -74,8 +74,9 @@ class OpenStore implements Store {
     let store: OpenStore | undefined;
     const metastore = openMetastore(storePath, found.format.uuid);
     const space = new HostSpace(storePath, () =>
-      store === undefined ? 0 : store.#parts.pendingBytes,
+      store === undefined ? 0 : store.#parts.dataPath.pendingBytes,
     );
+    metastore.database.room = space;
     const blockStore = new BlockStore(`${storePath}/arenas`, {
       arenaBytesMax: found.format.arenaBytesMax,
       log: options.log,

@@ -132,6 +132,21 @@ napi_value selectCheckedVfs(napi_env env, napi_callback_info info) {
  * The entry point of the extension. Makes the VFS known, and has SQLite reserve room for checksums
  * in what it makes of this connection: a new database, or the copy that VACUUM INTO writes.
  */
+namespace dedupfs {
+
+namespace {
+
+/** SELECT keep_wal_at_close(): the connection leaves the WAL as it is when it is closed. */
+void keepWalAtClose(sqlite3_context* context, int, sqlite3_value**) {
+  auto* connection = static_cast<sqlite3*>(sqlite3_user_data(context));
+  sqlite3_db_config(connection, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
+  sqlite3_result_int(context, 1);
+}
+
+}  // namespace
+
+}  // namespace dedupfs
+
 extern "C" __attribute__((visibility("default"))) int sqlite3_extension_init(
     sqlite3* connection, char** message, const sqlite3_api_routines* functions) {
   using namespace dedupfs;
@@ -147,5 +162,9 @@ extern "C" __attribute__((visibility("default"))) int sqlite3_extension_init(
   if (status != SQLITE_OK) return status;
   int reserved = kChecksumBytes;
   sqlite3_file_control(connection, "main", SQLITE_FCNTL_RESERVE_BYTES, &reserved);
+  const int created =
+      sqlite3_create_function(connection, "keep_wal_at_close", 0, SQLITE_UTF8 | SQLITE_DIRECTONLY,
+                              connection, keepWalAtClose, nullptr, nullptr);
+  if (created != SQLITE_OK) return created;
   return SQLITE_OK_LOAD_PERMANENTLY;
 }
