@@ -3,6 +3,7 @@
 
 import { Command, InvalidArgumentError } from 'commander';
 import type { CampaignOptions, CampaignReport } from './campaign.ts';
+import { run as runDamage } from './damage.ts';
 import { run as runFill } from './fill.ts';
 import { run as runKill } from './kill.ts';
 
@@ -12,6 +13,7 @@ type Campaign = (options: CampaignOptions) => Promise<CampaignReport>;
 const campaigns: Readonly<Record<string, { run: Campaign; rounds: number }>> = {
   kill: { run: runKill, rounds: 500 },
   fill: { run: runFill, rounds: 50 },
+  damage: { run: runDamage, rounds: 100 },
 };
 
 interface Flags {
