@@ -58,6 +58,11 @@ export class BlockStore {
     return ids.sort((left, right) => left - right);
   }
 
+  /** Where the arena files lie. */
+  get folder(): string {
+    return this.#folder;
+  }
+
   path(arenaId: number): string {
     return join(this.#folder, `a${String(arenaId).padStart(6, '0')}.mdb`);
   }

@@ -6,7 +6,10 @@
 //       36      4  stored bytes: the chunk's share of its frame           u32
 //       40      1  codec of the frame
 //       41      1  flags: bit 0 set when the chunk lies in the frame of the entry before it
-//       42      2  zero
+//       42      6  id of the chunk                                        u48; zero: none
+//
+// An entry of version 1 ends after 44 bytes, and those from 42 on are zero: its chunk is known by its
+// fingerprint only. With the id, the rows of chunks can be rebuilt from packs alone.
 //
 // The stored bytes of all entries before a frame add up to its offset, those of its own to its length.
 
@@ -14,7 +17,15 @@ import { assert } from '../assert.ts';
 import { DIGEST_BYTES } from '../blake3.ts';
 import { shareStoredBytes, type FrameContent } from './frame.ts';
 
-export const ENTRY_BYTES = 44;
+/** Of the packs that are written. */
+export const ENTRY_BYTES = 48;
+const CHUNK_OFFSET = 42;
+const CHUNK_BYTES = 6;
+/** Bytes of an entry by the pack's version. */
+const ENTRY_BYTES_OF = new Map([
+  [1, 44],
+  [2, ENTRY_BYTES],
+]);
 const CONTINUES_FRAME = 1;
 
 export interface PackEntry {
@@ -24,6 +35,8 @@ export interface PackEntry {
   /** The chunk's share of its frame. */
   readonly storedBytes: number;
   readonly codec: number;
+  /** Id of the chunk; 0 in packs of version 1. */
+  readonly chunk: number;
 }
 
 /** Where a frame lies among the frames of its pack. */
@@ -37,14 +50,21 @@ export interface FramePlace {
   readonly storedBytes: number;
 }
 
+/** Size of an entry; undefined when there is no such version. */
+export function entryBytesOf(packVersion: number): number | undefined {
+  return ENTRY_BYTES_OF.get(packVersion);
+}
+
 export class Directory {
   readonly #bytes: Buffer;
+  readonly #entryBytes: number;
   #count: number;
 
   /** @param bytes memory of the directory, kept as a view; `count` entries are there already */
-  constructor(bytes: Buffer, count = 0) {
+  constructor(bytes: Buffer, count = 0, entryBytes = ENTRY_BYTES) {
     this.#bytes = bytes;
     this.#count = count;
+    this.#entryBytes = entryBytes;
   }
 
   get count(): number {
@@ -52,7 +72,7 @@ export class Directory {
   }
 
   get bytes(): Buffer {
-    return this.#bytes.subarray(0, this.#count * ENTRY_BYTES);
+    return this.#bytes.subarray(0, this.#count * this.#entryBytes);
   }
 
   /** Sum over all entries. */
@@ -68,18 +88,19 @@ export class Directory {
 
   /** Returns the index of the frame's first chunk. */
   append(frame: FrameContent): number {
+    assert(this.#entryBytes === ENTRY_BYTES, 'packs of earlier versions are not written');
     const first = this.#count;
     const plainBytes = frame.chunks.map((chunk) => chunk.plainBytes);
     const shares = shareStoredBytes(plainBytes, frame.stored.length);
     for (const [index, chunk] of frame.chunks.entries()) {
       assert(chunk.fingerprint.length === DIGEST_BYTES, 'a fingerprint has 32 bytes');
-      const at = this.#count * ENTRY_BYTES;
+      const at = this.#count * this.#entryBytes;
       this.#bytes.set(chunk.fingerprint, at);
       this.#bytes.writeUInt32LE(chunk.plainBytes, at + 32);
       this.#bytes.writeUInt32LE(shares[index] ?? 0, at + 36);
       this.#bytes.writeUInt8(frame.codec, at + 40);
       this.#bytes.writeUInt8(index === 0 ? 0 : CONTINUES_FRAME, at + 41);
-      this.#bytes.writeUInt16LE(0, at + 42);
+      this.#bytes.writeUIntLE(chunk.chunk, at + CHUNK_OFFSET, CHUNK_BYTES);
       this.#count += 1;
     }
     return first;
@@ -87,21 +108,23 @@ export class Directory {
 
   entry(index: number): PackEntry {
     assert(index < this.#count, `the pack has no chunk ${index}`);
-    const at = index * ENTRY_BYTES;
+    const at = index * this.#entryBytes;
     return {
       fingerprint: this.#bytes.subarray(at, at + DIGEST_BYTES),
       plainBytes: this.#bytes.readUInt32LE(at + 32),
       storedBytes: this.#storedBytes(index),
       codec: this.#bytes.readUInt8(at + 40),
+      chunk:
+        this.#entryBytes < ENTRY_BYTES ? 0 : this.#bytes.readUIntLE(at + CHUNK_OFFSET, CHUNK_BYTES),
     };
   }
 
   #storedBytes(index: number): number {
-    return this.#bytes.readUInt32LE(index * ENTRY_BYTES + 36);
+    return this.#bytes.readUInt32LE(index * this.#entryBytes + 36);
   }
 
   #continues(index: number): boolean {
-    return (this.#bytes.readUInt8(index * ENTRY_BYTES + 41) & CONTINUES_FRAME) !== 0;
+    return (this.#bytes.readUInt8(index * this.#entryBytes + 41) & CONTINUES_FRAME) !== 0;
   }
 
   /** The frame that holds a chunk. */

@@ -2,8 +2,8 @@
 //
 //   offset  bytes  field
 //        0      4  magic "DFPK"
-//        4      1  version (1)
-//        5      1  flags (0)
+//        4      1  version (2; packs of version 1 are read)
+//        5      1  kind: 0 chunks, 1 pages of a metadata checkpoint, 2 its manifest
 //        6      2  count of chunks                        u16 little endian, as everything below
 //        8      8  pack id                                u64
 //       16      8  batch: the commit that made it durable u64
@@ -23,7 +23,7 @@ import { assert } from '../assert.ts';
 import { blake3 } from '../blake3.ts';
 import { CorruptionError } from '../errors.ts';
 import { native } from '../native.ts';
-import { Directory, ENTRY_BYTES, type PackEntry } from './directory.ts';
+import { Directory, ENTRY_BYTES, entryBytesOf, type PackEntry } from './directory.ts';
 import { FRAME_CHUNKS_MAX, type Frame, type FrameContent } from './frame.ts';
 
 /**
@@ -36,13 +36,19 @@ export const PACK_HEADER_BYTES = 64;
 const CHECKSUM_OFFSET = 40;
 const CHECKSUM_BYTES = 16;
 const COUNT_MAX = 0xffff - FRAME_CHUNKS_MAX;
+const VERSION = 2;
 const MAGIC = 0x4b504644; // "DFPK", little endian
+
+/** What a pack holds. Only packs of chunks lie in the arenas that the metastore names. */
+export const PackKind = { CHUNKS: 0, PAGES: 1, MANIFEST: 2 } as const;
 
 export interface PackHeader {
   readonly packId: number;
   readonly batch: number;
   readonly createdMs: number;
   readonly count: number;
+  /** One of PackKind. */
+  readonly kind: number;
 }
 
 /** Fills one pack. Reused: `reset` begins the next one in the same memory. */
@@ -106,13 +112,16 @@ export class PackBuilder {
     readonly packId: number;
     readonly batch: number;
     readonly createdMs: number;
+    /** Default: chunks. */
+    readonly kind?: number;
   }): Buffer {
     const { bytes } = this;
     const buffer = this.#buffer;
     this.#directory.bytes.copy(buffer, this.#end);
     buffer.fill(0, 0, PACK_HEADER_BYTES);
     buffer.writeUInt32LE(MAGIC, 0);
-    buffer.writeUInt8(1, 4);
+    buffer.writeUInt8(VERSION, 4);
+    buffer.writeUInt8(header.kind ?? PackKind.CHUNKS, 5);
     buffer.writeUInt16LE(this.count, 6);
     writeU64(buffer, header.packId, 8);
     writeU64(buffer, header.batch, 16);
@@ -141,20 +150,23 @@ export class Pack {
     };
     if (bytes.length < PACK_HEADER_BYTES) fail(`${bytes.length} bytes, too short for a header`);
     if (bytes.readUInt32LE(0) !== MAGIC) fail('wrong magic');
-    if (bytes.readUInt8(4) !== 1) fail(`version ${bytes.readUInt8(4)}, expected 1`);
+    const version = bytes.readUInt8(4);
+    const entryBytes =
+      entryBytesOf(version) ?? fail(`version ${version}, expected 1 or ${VERSION}`);
     const count = bytes.readUInt16LE(6);
     const directoryOffset = bytes.readUInt32LE(32);
     if (bytes.readUInt32LE(36) !== bytes.length) fail('length differs from its header');
-    if (directoryOffset + count * ENTRY_BYTES !== bytes.length) {
+    if (directoryOffset + count * entryBytes !== bytes.length) {
       fail('directory does not fill the rest');
     }
     const found = bytes.subarray(CHECKSUM_OFFSET, CHECKSUM_OFFSET + CHECKSUM_BYTES);
     if (!checksum(bytes, directoryOffset).equals(found)) fail('checksum does not match');
     const idFound = readU64(bytes, 8);
     if (idFound !== packId) fail(`it is pack ${idFound}`);
-    this.header = { packId, batch: readU64(bytes, 16), createdMs: readU64(bytes, 24), count };
+    const kind = bytes.readUInt8(5);
+    this.header = { packId, batch: readU64(bytes, 16), createdMs: readU64(bytes, 24), count, kind };
     this.#bytes = bytes;
-    this.#directory = new Directory(bytes.subarray(directoryOffset), count);
+    this.#directory = new Directory(bytes.subarray(directoryOffset), count, entryBytes);
     if (PACK_HEADER_BYTES + this.#directory.storedBytes !== directoryOffset) {
       fail('frames and directory differ');
     }

@@ -5,6 +5,7 @@ import { ExitCode, UserError } from '../errors.ts';
 import { silentLog } from '../log.ts';
 import { SlabPool } from '../slab-pool.ts';
 import type {
+  CheckpointReport,
   FsckProgress,
   FsckReport,
   GcPlan,
@@ -24,6 +25,7 @@ export interface StoreAccess extends AsyncDisposable {
   statistics(): Promise<StoreStatistics>;
   planGc(threshold: number | undefined): Promise<GcPlan>;
   gc(threshold: number | undefined, onProgress: (progress: GcProgress) => void): Promise<GcReport>;
+  checkpoint(full: boolean): Promise<CheckpointReport>;
   fsck(level: 'quick' | 'full', onProgress: (progress: FsckProgress) => void): Promise<FsckReport>;
 }
 
@@ -57,6 +59,7 @@ async function openAlone(storePath: string): Promise<StoreAccess> {
     statistics: async () => store.statistics(),
     planGc: async (threshold) => store.planGc(threshold),
     gc: (threshold, onProgress) => store.gc({ ...thresholdOf(threshold), onProgress }),
+    checkpoint: (full) => store.checkpoint({ full }),
     fsck: (level, onProgress) => store.fsck({ level, onProgress }),
     [Symbol.asyncDispose]: () => store.close(),
   };
@@ -69,6 +72,7 @@ function askDaemon(storePath: string, client: ControlClient, pid: number): Store
     statistics: () => client.request('stats', {}),
     planGc: (threshold) => client.request('gcPlan', thresholdOf(threshold)),
     gc: (threshold, onProgress) => client.request('gc', thresholdOf(threshold), onProgress),
+    checkpoint: (full) => client.request('checkpoint', { full }),
     fsck: (level, onProgress) => client.request('fsck', { level }, onProgress),
     [Symbol.asyncDispose]: async () => client[Symbol.dispose](),
   };

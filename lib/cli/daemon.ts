@@ -53,6 +53,7 @@ export async function serve(
     pool,
     log,
     background: true,
+    checkpointMinutes: options.checkpointMinutes,
     semantics: semanticsOf(parseMountOptions([options.options])),
     mountpoint: options.mountpoint,
   });

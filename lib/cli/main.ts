@@ -6,6 +6,7 @@
 import { Command, CommanderError } from 'commander';
 
 import { describeError, DedupfsError, ExitCode, UserError } from '../errors.ts';
+import { checkpointCommand } from './checkpoint.ts';
 import { helpEnd } from './exit-codes.ts';
 import { fsckCommand } from './fsck.ts';
 import { gcCommand } from './gc.ts';
@@ -43,6 +44,7 @@ function createProgram(): Command {
   program.addCommand(statsCommand());
   program.addCommand(fsckCommand());
   program.addCommand(gcCommand());
+  program.addCommand(checkpointCommand());
   program.addCommand(daemonCommand(), { hidden: true });
   for (const command of [program, ...program.commands]) {
     // Errors are thrown to `report`, which prints one line instead of a message and the usage.

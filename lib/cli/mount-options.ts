@@ -1,9 +1,12 @@
 // The options that `mount` and the daemon it starts have in common, and their way through argv.
 
-import { Option, type Command } from 'commander';
+import { InvalidArgumentError, Option, type Command } from 'commander';
 
 import { parseCompression } from '../dedup/codec.ts';
 import { chunkSizes, parseChunkSize } from './units.ts';
+
+/** A week. */
+const MINUTES_MAX = 7 * 24 * 60;
 
 export interface MountOptions {
   readonly storePath: string;
@@ -12,6 +15,8 @@ export interface MountOptions {
   readonly options: string;
   readonly compression: string | undefined;
   readonly chunkBytes: number | undefined;
+  /** 0: no metadata checkpoints by time. */
+  readonly checkpointMinutes: number | undefined;
   /** undefined: standard error. */
   readonly logPath: string | undefined;
 }
@@ -22,6 +27,7 @@ export interface MountFlags {
   options?: string;
   compression?: string;
   chunkSize?: string;
+  checkpointMinutes?: string;
   log?: string;
 }
 
@@ -38,6 +44,11 @@ export function addMountOptions(command: Command): Command {
         '--chunk-size <size>',
         'mean chunk size, fixed when the store is created (default: 32K)',
       ).choices(chunkSizes),
+    )
+    .option(
+      '--checkpoint-minutes <n>',
+      'copy the metadata into the block store so often, for fsck --rebuild; 0: never (default: 60)',
+      checkMinutes,
     )
     .option('--log <file>', "the daemon's log (default: in /var/log/dedupfs)");
 }
@@ -56,6 +67,8 @@ export function toMountOptions(paths: {
     options: flags.options ?? '',
     compression: flags.compression,
     chunkBytes: flags.chunkSize === undefined ? undefined : parseChunkSize(flags.chunkSize),
+    checkpointMinutes:
+      flags.checkpointMinutes === undefined ? undefined : Number(flags.checkpointMinutes),
   };
 }
 
@@ -65,6 +78,7 @@ export function daemonArguments(options: MountOptions, flags: MountFlags): strin
     ['--options', flags.options],
     ['--compression', flags.compression],
     ['--chunk-size', flags.chunkSize],
+    ['--checkpoint-minutes', flags.checkpointMinutes],
     ['--log', options.logPath],
   ];
   const given = pairs.flatMap(([name, value]) => (value === undefined ? [] : [`${name}=${value}`]));
@@ -75,6 +89,13 @@ export function daemonArguments(options: MountOptions, flags: MountFlags): strin
 function checkCompression(text: string): string {
   parseCompression(text);
   return text;
+}
+
+/** As text, as it goes on to the daemon. */
+function checkMinutes(text: string): string {
+  const minutes = Number(text);
+  if (text.trim() !== '' && minutes >= 0 && minutes <= MINUTES_MAX) return text;
+  throw new InvalidArgumentError(`use minutes from 0 to ${MINUTES_MAX}, such as 60`);
 }
 
 /** -o a -o b,c is the same as -o a,b,c. */

@@ -6,7 +6,7 @@ import type { StoreStatistics } from '../store/contract.ts';
 import { reachStore } from './access.ts';
 import { helpEnd } from './exit-codes.ts';
 import { formatPairs } from './tables.ts';
-import { formatBytes, formatCount, formatRatio, formatShare } from './units.ts';
+import { formatBytes, formatCount, formatRatio, formatShare, formatTime } from './units.ts';
 
 export function statsCommand(): Command {
   return new Command('stats')
@@ -34,7 +34,8 @@ async function showStatistics(path: string, flags: { json?: true; explain?: true
   if (flags.json === true) {
     const { daemonPid = null } = access;
     const readOnlyReason = statistics.readOnlyReason ?? null;
-    const output = { ...statistics, readOnlyReason, daemonPid };
+    const checkpoint = statistics.checkpoint ?? null;
+    const output = { ...statistics, checkpoint, readOnlyReason, daemonPid };
     process.stdout.write(`${JSON.stringify(output, undefined, 2)}\n`);
     return;
   }
@@ -68,8 +69,16 @@ function formatStatistics(s: StoreStatistics, daemonPid: number | undefined): st
     ['packs', formatCount(s.packs)],
     ['arenas', formatCount(s.arenas)],
     ['commits', formatCount(s.batch)],
+    ['checkpoint', formatCheckpoint(s)],
     ['memory', `${formatBytes(s.residentBytes)}, at most ${formatBytes(s.residentBytesPeak)}`],
   ]);
+}
+
+/** `2026-11-21 07:25:03, commit 12, 1.2 MiB stored` */
+export function formatCheckpoint({ checkpoint }: Pick<StoreStatistics, 'checkpoint'>): string {
+  if (checkpoint === undefined) return 'none yet';
+  const { createdMs, batch, storedBytes } = checkpoint;
+  return `${formatTime(createdMs)}, commit ${formatCount(batch)}, ${formatBytes(storedBytes)} stored`;
 }
 
 /** `1.2 GiB (75.0 %, 4.00 : 1)` */
@@ -87,5 +96,9 @@ const explanation = formatPairs([
   ['on the host', "what the store's files occupy: stored, dead and metadata"],
   ['saved by dedup', 'referenced - unique, and referenced : unique'],
   ['saved by compression', 'unique - stored, and unique : stored'],
+  [
+    'checkpoint',
+    'the last copy of the metadata in the block store: what fsck --rebuild goes back to',
+  ],
   ['memory', 'resident set of the process that answers, now and at its peak'],
 ]);

@@ -29,6 +29,11 @@ export function formatShare(part: number, whole: number): string {
   return whole === 0 ? '-' : `${((100 * part) / whole).toFixed(1)} %`;
 }
 
+/** `2026-11-21 07:25:03`, local time. */
+export function formatTime(ms: number): string {
+  return new Date(ms).toLocaleString('sv-SE');
+}
+
 /** `1 file`, `2 files` */
 export function plural(count: number, noun: string): string {
   return `${formatCount(count)} ${noun}${count === 1 ? '' : 's'}`;

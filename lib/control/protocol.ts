@@ -10,6 +10,7 @@
 
 import { ExitCode, UserError, type ExitCodeNumber } from '../errors.ts';
 import type {
+  CheckpointReport,
   FsckProgress,
   FsckReport,
   GcPlan,
@@ -36,6 +37,7 @@ export interface Methods {
   gcPlan: { params: GcParams; result: GcPlan; progress: never };
   gc: { params: GcParams; result: GcReport; progress: GcProgress };
   fsck: { params: FsckParams; result: FsckReport; progress: FsckProgress };
+  checkpoint: { params: CheckpointParams; result: CheckpointReport; progress: never };
   commit: { params: NoParams; result: NoResult; progress: never };
   /**
    * Answered when the store is closed: `dedupfs umount` learns so how the final commit went. Who has
@@ -61,6 +63,11 @@ export interface GcParams {
 
 export interface FsckParams {
   readonly level: 'quick' | 'full';
+}
+
+export interface CheckpointParams {
+  /** Share nothing with the checkpoint before. */
+  readonly full: boolean;
 }
 
 export interface ErrorBody {
@@ -99,6 +106,7 @@ const methods: Record<Method, true> = {
   gcPlan: true,
   gc: true,
   fsck: true,
+  checkpoint: true,
   commit: true,
   awaitClose: true,
 };
@@ -148,6 +156,13 @@ export function parseFsckParams(request: Request): FsckParams {
   const { level } = request.params;
   if (level === 'quick' || level === 'full') return { level };
   throw new ProtocolError('DEDUPFS_BAD_REQUEST', "level must be 'quick' or 'full'", request.id);
+}
+
+/** @throws ProtocolError when `full` is no boolean */
+export function parseCheckpointParams(request: Request): CheckpointParams {
+  const { full } = request.params;
+  if (typeof full === 'boolean') return { full };
+  throw new ProtocolError('DEDUPFS_BAD_REQUEST', 'full must be true or false', request.id);
 }
 
 function parseObject(line: string): Record<string, unknown> {

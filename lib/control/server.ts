@@ -11,6 +11,7 @@ import { LineSplitter } from './lines.ts';
 import {
   CONNECTIONS_MAX,
   encodeLine,
+  parseCheckpointParams,
   parseFsckParams,
   parseGcParams,
   parseRequest,
@@ -128,6 +129,8 @@ export class ControlServer {
         const options = { ...parseFsckParams(request), onProgress };
         return this.#exclusively('fsck', () => store.fsck(options));
       }
+      case 'checkpoint':
+        return store.checkpoint(parseCheckpointParams(request));
       case 'commit':
         await store.commit();
         return {};

@@ -159,9 +159,9 @@ export class Ingest {
     fingerprints: Uint8Array,
     frame: { readonly codec: number; readonly stored: Buffer },
   ): void {
-    const chunks = fresh.map(({ number, plainBytes }) => {
+    const chunks = fresh.map(({ chunk, number, plainBytes }) => {
       const at = number * DIGEST_BYTES;
-      return { fingerprint: fingerprints.subarray(at, at + DIGEST_BYTES), plainBytes };
+      return { fingerprint: fingerprints.subarray(at, at + DIGEST_BYTES), plainBytes, chunk };
     });
     const { packId, index } = this.#writer.append({ ...frame, chunks });
     const plainBytes = chunks.map((chunk) => chunk.plainBytes);

@@ -24,6 +24,7 @@ import { extentBounds } from './checks/extent-bounds.ts';
 import { extentMapsCheck } from './checks/extent-maps.ts';
 import { inodeRows } from './checks/inode-rows.ts';
 import { linkCounts } from './checks/link-counts.ts';
+import { metadataCheckpoint } from './checks/metadata-checkpoint.ts';
 import { metastorePages } from './checks/metastore-pages.ts';
 import { packTotals } from './checks/pack-totals.ts';
 import { packsAbove } from './checks/packs-above.ts';
@@ -57,6 +58,7 @@ export const CHECKS: readonly Check[] = [
   packsKnown,
   packsStored,
   chunkRecords,
+  metadataCheckpoint,
 ];
 
 /** Findings listed for one check: a lost arena must not hide what the others find. */

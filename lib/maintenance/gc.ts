@@ -212,7 +212,7 @@ export class GarbageCollector {
     const isWhole = live.length === frame.entries.length;
     const content = isWhole ? frame : compressFrame(plains, compressor);
     const place = packWriter.append({
-      chunks: live.map(({ entry }) => entry),
+      chunks: live.map(({ entry, chunk }) => ({ ...entry, chunk })),
       codec: content.codec,
       stored: content.stored,
     });

@@ -5,7 +5,8 @@
 // it (synchronous=NORMAL); `sync` then runs fdatasync on the WAL file off the main thread. Together
 // they are as durable as synchronous=FULL, and the event loop does not wait for the disk.
 
-import { closeSync, existsSync, fdatasync, openSync, statSync } from 'node:fs';
+import { closeSync, existsSync, fdatasync, fstatSync, openSync, statSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { promisify } from 'node:util';
 import type Database from 'better-sqlite3';
 import { assert } from '../assert.ts';
@@ -19,10 +20,24 @@ const SQLITE_VERSION_MIN = [3, 51, 3];
 const WAL_BYTES_MAX = 64 * 1024 * 1024;
 /** Copied into the main file when the store is idle and the WAL is at least this large. */
 const WAL_BYTES_IDLE = 1024 * 1024;
+/** While the main file is held for a copy the WAL may grow this far, or to a share of the main file. */
+const WAL_BYTES_HELD = 256 * 1024 * 1024;
+const WAL_SHARE_HELD = 0.25;
 /** Free pages are given back to the host above this share of the file; below, they are reused. */
 const FREE_SHARE_MAX = 0.1;
 /** Given back in one go, 32 MiB: the event loop waits for it. */
 const VACUUM_PAGES_MAX = 4096;
+
+/** The main file as the last commit left it: nothing writes to it until `release`. */
+export interface HeldMainFile {
+  /** Open for reading; not to be closed: that would drop SQLite's locks on the file. */
+  readonly descriptor: number;
+  readonly pageBytes: number;
+  readonly pages: number;
+  /** The WAL grew too large and went into the main file: what was read of it since is worthless. */
+  readonly isLost: boolean;
+  release(): void;
+}
 
 /** Where the tables get their statements. */
 export type StatementSource = Pick<Database.Database, 'prepare'>;
@@ -37,6 +52,9 @@ export class MetaDatabase {
   onFailure: (error: unknown) => void = () => undefined;
   readonly #isReadOnly: boolean;
   #walDescriptor: number | undefined;
+  /** For copies of the main file; open as long as the connection. */
+  #mainDescriptor: number | undefined;
+  #held: { walBytesMax: number; isLost: boolean } | undefined;
 
   /**
    * Opens, or creates when `create` is set, the database and begins a batch.
@@ -51,7 +69,7 @@ export class MetaDatabase {
       throw new UserError(
         ExitCode.NO_STORE,
         'DEDUPFS_NO_METASTORE',
-        `the metastore ${path} is missing; restore it from a backup of the store`,
+        `the metastore ${path} is missing; 'dedupfs fsck --rebuild ${dirname(path)}' makes it from the last checkpoint`,
       );
     }
     this.connection = openChecked(path, { readonly: this.#isReadOnly });
@@ -129,10 +147,22 @@ export class MetaDatabase {
     return statSync(`${this.path}-wal`, { throwIfNoEntry: false })?.size ?? 0;
   }
 
+  /** Size of the main file. */
+  get mainBytes(): number {
+    return statSync(this.path).size;
+  }
+
   /** Moves the WAL into the main file when it is large enough; call right after a commit. */
   checkpoint(isIdle: boolean): void {
     const bytes = this.walBytes;
-    if (bytes < (isIdle ? WAL_BYTES_IDLE : WAL_BYTES_MAX)) return;
+    if (bytes < (this.#held?.walBytesMax ?? (isIdle ? WAL_BYTES_IDLE : WAL_BYTES_MAX))) return;
+    if (this.#held !== undefined) this.#held.isLost = true;
+    this.#held = undefined;
+    this.foldWal();
+  }
+
+  /** Moves the WAL into the main file, which is synced. Right after a commit. */
+  foldWal(): void {
     // A checkpoint cannot run inside the batch, which is empty at this point.
     this.connection.exec('COMMIT');
     try {
@@ -144,6 +174,33 @@ export class MetaDatabase {
     } finally {
       this.connection.exec('BEGIN IMMEDIATE');
     }
+  }
+
+  /**
+   * Moves the WAL into the main file and keeps that as it is. Right after a commit, one at a time.
+   * @throws Error from SQLite
+   */
+  holdMainFile(): HeldMainFile {
+    assert(this.#held === undefined, 'one copy of the main file at a time');
+    this.foldWal();
+    assert(this.walBytes === 0, 'the WAL is empty after a checkpoint');
+    this.#mainDescriptor ??= openSync(this.path, 'r');
+    const pageBytes = this.connection.pragma('page_size', { simple: true }) as number;
+    const pages = fstatSync(this.#mainDescriptor).size / pageBytes;
+    const walBytesMax = Math.max(WAL_BYTES_HELD, pages * pageBytes * WAL_SHARE_HELD);
+    const held = { walBytesMax, isLost: false };
+    this.#held = held;
+    return {
+      descriptor: this.#mainDescriptor,
+      pageBytes,
+      pages,
+      get isLost() {
+        return held.isLost;
+      },
+      release: () => {
+        if (this.#held === held) this.#held = undefined;
+      },
+    };
   }
 
   #freeShare(): number {
@@ -159,6 +216,8 @@ export class MetaDatabase {
     if (this.#walDescriptor !== undefined) closeSync(this.#walDescriptor);
     this.#walDescriptor = undefined;
     this.connection.close();
+    if (this.#mainDescriptor !== undefined) closeSync(this.#mainDescriptor);
+    this.#mainDescriptor = undefined;
   }
 }
 

@@ -20,6 +20,11 @@ export interface StoreOptions {
   readonly semantics?: Semantics | undefined;
   /** Run the background: commit timer, reclaiming, gc. A one-shot command leaves it off. */
   readonly background: boolean;
+  /**
+   * With `background`: minutes after which the metastore is copied into the block store again; 0:
+   * never. Default 60.
+   */
+  readonly checkpointMinutes?: number | undefined;
 }
 
 /** All byte counts are bytes; see `stats --explain` and lib/README.md for the definitions. */
@@ -60,8 +65,29 @@ export interface StoreStatistics {
   readonly residentBytes: number;
   readonly residentBytesPeak: number;
   readonly batch: number;
+  /** What `fsck --rebuild` would go back to; undefined: there is none. */
+  readonly checkpoint: CheckpointSummary | undefined;
   /** Why the mount turned read-only, if it did. */
   readonly readOnlyReason: string | undefined;
+}
+
+/** A copy of the metastore in the block store. */
+export interface CheckpointSummary {
+  /** When it was taken, ms since 1970. */
+  readonly createdMs: number;
+  /** The last commit it holds. */
+  readonly batch: number;
+  /** Size of the metastore in it, bytes. */
+  readonly plainBytes: number;
+  /** What that takes as stored, bytes. */
+  readonly storedBytes: number;
+}
+
+export interface CheckpointReport extends CheckpointSummary {
+  /** Bytes put into the checkpoint arena; 0: the newest checkpoint holds everything already. */
+  readonly bytesWritten: number;
+  /** It shares nothing with the checkpoint before. */
+  readonly isFull: boolean;
 }
 
 export interface GcPlanArena {
@@ -131,6 +157,13 @@ export interface Store {
     level: 'quick' | 'full';
     onProgress?: (progress: FsckProgress) => void;
   }): Promise<FsckReport>;
+  /**
+   * Copies the metastore into the block store, what has changed since the last copy or, with `full`,
+   * all of it. Requests are served meanwhile. One at a time: a second caller gets the first's report.
+   * @throws NoSpaceError  there is not enough room to spare on the host
+   * @throws CorruptionError  a page of the metastore is damaged; the checkpoint before stays
+   */
+  checkpoint(options?: { full?: boolean }): Promise<CheckpointReport>;
   /** Makes all acknowledged changes durable. */
   commit(): Promise<void>;
   /** Commits, stops the workers, closes both stores, gives the lock back. Idempotent. */

@@ -41,7 +41,9 @@ export function prepareFolder(path: string, create: boolean): void {
   // A creation that was cut off may begin again; a store that lost its FORMAT must not be touched.
   const isUnfinished = existsSync(join(path, UNFINISHED_FORMAT));
   const names = guard(path, () => readdirSync(path)).filter((name) => !EMPTY_NAMES.test(name));
-  if (!isUnfinished && names.includes('meta.db')) throw lostFormat(path);
+  if (!isUnfinished && (names.includes('meta.db') || names.includes('arenas'))) {
+    throw lostFormat(path);
+  }
   if (!isUnfinished && names.length > 0) {
     throw noStore(path, `is not a dedupfs store and not empty (it has ${names[0]})`);
   }
@@ -123,7 +125,7 @@ function lostFormat(path: string): UserError {
   return new UserError(
     ExitCode.STORE_INCONSISTENT,
     'DEDUPFS_FORMAT_MISSING',
-    `store ${path} lacks its FORMAT file; restore that file from a backup of the store`,
+    `store ${path} lacks its FORMAT file; 'dedupfs fsck --rebuild ${path}' makes it from the last checkpoint`,
   );
 }
 

@@ -68,7 +68,15 @@ export function readFormat(storePath: string): Format | undefined {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     throw error;
   }
-  const format = parse(path, text);
+  return checkVersion(storePath, parse(path, text));
+}
+
+/** The content of a FORMAT file kept elsewhere. @throws UserError as readFormat */
+export function parseFormat(storePath: string, text: string): Format {
+  return checkVersion(storePath, parse(join(storePath, 'FORMAT'), text));
+}
+
+function checkVersion(storePath: string, format: Format): Format {
   if (format.format === FORMAT_VERSION) return format;
   const remedy =
     format.format > FORMAT_VERSION
@@ -110,6 +118,14 @@ function badFormat(path: string, why: string, cause?: unknown): UserError {
   const remedy = 'restore it from a backup of the store';
   const message = `${path} is not a dedupfs FORMAT file: ${why}; ${remedy}`;
   return new UserError(ExitCode.NO_STORE, 'DEDUPFS_BAD_FORMAT_FILE', message, { cause });
+}
+
+/** Puts a FORMAT file back that was lost or damaged. Its name comes last: never FORMAT.new, which stands for a creation. */
+export function restoreFormat(storePath: string, text: string): void {
+  const path = join(storePath, 'FORMAT');
+  writeFileSync(`${path}.rebuild`, text, { mode: 0o600, flush: true });
+  renameSync(`${path}.rebuild`, path);
+  syncFolder(storePath);
 }
 
 /** What FORMAT is called until the store it describes is whole. */

@@ -53,6 +53,12 @@ export class HostSpace {
     return this.#availableBytes - bytes >= GC_MARGIN_BYTES;
   }
 
+  /** Whether so many bytes fit and writes still have as much again: for what can wait. */
+  hasRoomToSpare(bytes: number): boolean {
+    this.#read(performance.now());
+    return this.#availableBytes - bytes >= 2 * MARGIN_BYTES;
+  }
+
   /** What can still be written, as of now. */
   get availableBytes(): number {
     this.#read(performance.now());

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import type { FileSystemStatistics } from '../filesystem/contract.ts';
 import { logicalBytes, type Counters } from '../metastore/counters.ts';
 import type { Metastore } from '../metastore/metastore.ts';
-import type { StoreStatistics } from './contract.ts';
+import type { CheckpointSummary, StoreStatistics } from './contract.ts';
 import type { Format } from './format.ts';
 import { hostBytes, type HostSpace } from './host-space.ts';
 
@@ -21,6 +21,7 @@ export interface StatisticsSources {
   readonly compression: string;
   readonly metastore: Metastore;
   readonly dirtyBytes: number;
+  readonly checkpoint: CheckpointSummary | undefined;
   readonly readOnlyReason: string | undefined;
 }
 
@@ -53,6 +54,7 @@ export function collectStatistics(sources: StatisticsSources): StoreStatistics {
     residentBytes: process.memoryUsage.rss(),
     residentBytesPeak: peakResidentBytes(),
     batch: counters.batch,
+    checkpoint: sources.checkpoint,
     readOnlyReason: sources.readOnlyReason,
   };
 }

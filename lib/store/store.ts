@@ -19,8 +19,10 @@ import { OrphanReclaimer } from '../filesystem/orphans.ts';
 import { runFsck } from '../maintenance/fsck.ts';
 import { GarbageCollector } from '../maintenance/gc.ts';
 import { Metastore } from '../metastore/metastore.ts';
+import { CHECKPOINT_MINUTES_DEFAULT, CheckpointSchedule } from './checkpoint-schedule.ts';
 import { Committer } from './committer.ts';
 import type {
+  CheckpointReport,
   FsckProgress,
   FsckReport,
   GcPlan,
@@ -35,6 +37,7 @@ import { findOrCreate, prepareFolder, type FoundStore } from './create.ts';
 import { GcSchedule } from './gc-schedule.ts';
 import { HostSpace } from './host-space.ts';
 import { StoreLock } from './lock.ts';
+import { MetadataCheckpoint } from './metadata-checkpoint.ts';
 import { recover } from './recover.ts';
 import { collectStatistics, hostStatistics } from './statistics.ts';
 
@@ -83,6 +86,8 @@ class OpenStore implements Store {
   readonly #collector: GarbageCollector;
   readonly #gate = new CommitGate();
   readonly #gcSchedule: GcSchedule;
+  readonly #checkpoint: MetadataCheckpoint;
+  readonly #checkpointSchedule: CheckpointSchedule;
   #closing: Promise<void> | undefined;
 
   /** Opens both stores and recovers, before anything can change. */
@@ -165,7 +170,26 @@ class OpenStore implements Store {
       log,
       mayChange: () => this.#closing === undefined && this.#committer.readOnlyReason === undefined,
     });
+    this.#checkpoint = new MetadataCheckpoint({
+      storePath,
+      uuid: this.uuid,
+      metastore,
+      log,
+      hasRoomToSpare: (bytes) => space.hasRoomToSpare(bytes),
+      exclusively: async (work) => this.#committer.exclusively(work),
+    });
+    this.#checkpointSchedule = this.#scheduleCheckpoints();
     this.filesystem = this.#createFileSystem(space);
+  }
+
+  #scheduleCheckpoints(): CheckpointSchedule {
+    const { checkpointMinutes, background, log } = this.#arguments.options;
+    return new CheckpointSchedule(this.#checkpoint, {
+      minutes: background ? (checkpointMinutes ?? CHECKPOINT_MINUTES_DEFAULT) : 0,
+      log,
+      mayChange: () => this.#committer.readOnlyReason === undefined,
+      metastoreBytes: () => this.#metastore.database.mainBytes,
+    });
   }
 
   #createFileSystem(space: HostSpace): DedupFileSystem {
@@ -207,7 +231,9 @@ class OpenStore implements Store {
       { store: storePath, uuid: this.uuid, chunks, batch, blake3Provider },
       'store open',
     );
+    await this.#checkpoint.load();
     if (!options.background) return;
+    this.#checkpointSchedule.start();
     this.#orphans.reclaimLeftovers();
     this.#gcSchedule.start();
   }
@@ -220,8 +246,13 @@ class OpenStore implements Store {
       compression: formatCompression(this.#arguments.compression),
       metastore: this.#metastore,
       dirtyBytes: this.#dataPath.contentIngest.pendingBytes,
+      checkpoint: this.#checkpoint.newest,
       readOnlyReason: this.#committer.readOnlyReason,
     });
+  }
+
+  async checkpoint(options: { full?: boolean } = {}): Promise<CheckpointReport> {
+    return this.#checkpoint.run(options);
   }
 
   planGc(threshold?: number): GcPlan {
@@ -245,6 +276,7 @@ class OpenStore implements Store {
   }): Promise<FsckReport> {
     // gc removes files outside of a commit: it must not be half way.
     await this.#gcSchedule.interrupt();
+    await this.#checkpoint.interrupt();
     return this.#committer.exclusively(async () =>
       runFsck(
         {
@@ -271,12 +303,15 @@ class OpenStore implements Store {
 
   async #close(): Promise<void> {
     this.#gcSchedule.stop();
+    this.#checkpointSchedule.stop();
     try {
       await this.#gcSchedule.interrupt();
       // Removed files that are still open stay orphans: the next mount gives their space back.
       if (this.#committer.readOnlyReason === undefined) await this.commit();
+      await this.#checkpointSchedule.finish();
     } finally {
       this.#committer.stop();
+      await this.#checkpoint.interrupt();
       await this.#dataPath.close();
       this.#metastore.close();
       await this.#blockStore.close();

@@ -10,6 +10,7 @@ import {
   PACK_BYTES_TARGET,
   PACK_HEADER_BYTES,
   PackBuilder,
+  PackKind,
 } from '../../lib/blockstore/pack.ts';
 import { CorruptionError } from '../../lib/errors.ts';
 import { printedSeed, Random, randomBytesOf } from '../support/random.ts';
@@ -23,6 +24,7 @@ function frameOf(seed: string, plainBytes: readonly number[], storedBytes: numbe
     chunks: plainBytes.map((bytes, index) => ({
       fingerprint: blake3(Buffer.from(`${seed} ${index}`)),
       plainBytes: bytes,
+      chunk: 2 ** 40 + index,
     })),
     codec: 1,
     stored: randomBytesOf(seed, storedBytes),
@@ -43,7 +45,7 @@ const FRAMES = [
 
 t.test('frames of several chunks come back from every index of theirs', (t) => {
   const pack = new Pack(packOf(FRAMES), HEADER.packId);
-  t.strictSame(pack.header, { ...HEADER, count: 6 });
+  t.strictSame(pack.header, { ...HEADER, count: 6, kind: PackKind.CHUNKS });
   let index = 0;
   for (const want of FRAMES) {
     const first = index;
@@ -56,6 +58,7 @@ t.test('frames of several chunks come back from every index of theirs', (t) => {
       const entry = pack.entry(index);
       t.ok(entry.fingerprint.equals(chunk.fingerprint));
       t.equal(entry.plainBytes, chunk.plainBytes);
+      t.equal(entry.chunk, chunk.chunk);
       index += 1;
     }
   }
@@ -93,16 +96,16 @@ t.test('a pack is full at its target, also when the last frame is the largest', 
 t.test('the bytes of a pack are those of the format', (t) => {
   const fingerprint = Buffer.alloc(32, 0xfe);
   const chunks = [
-    { fingerprint, plainBytes: 8 },
-    { fingerprint, plainBytes: 24 },
+    { fingerprint, plainBytes: 8, chunk: 1 },
+    { fingerprint, plainBytes: 24, chunk: 2 ** 48 - 2 },
   ];
   const pack = packOf([{ chunks, codec: 2, stored: Buffer.from('STORED') }]);
   const want = [
-    '4446504b 01 00 0200', // magic "DFPK", version, flags, count of chunks
+    '4446504b 02 00 0200', // magic "DFPK", version, flags, count of chunks
     '0200000001000000', //    pack id
     '0700000000000000', //    batch
     '000000009a010000', //    created, ms
-    '46000000 9e000000', //   directory offset 70, bytes of the whole pack 158
+    '46000000 a6000000', //   directory offset 70, bytes of the whole pack 166
   ];
   const head = Buffer.from(want.join('').replaceAll(' ', ''), 'hex');
   t.ok(pack.subarray(0, 40).equals(head), pack.subarray(0, 40).toString('hex'));
@@ -112,11 +115,43 @@ t.test('the bytes of a pack are those of the format', (t) => {
   t.equal(pack.subarray(64, 70).toString(), 'STORED');
   const directory = [
     'fe'.repeat(32),
-    '08000000 01000000 02 00 0000', // plain, stored (6 x 8 / 32), codec, first of its frame
+    '08000000 01000000 02 00', // plain, stored (6 x 8 / 32), codec, first of its frame
+    '010000000000', // id
     'fe'.repeat(32),
-    '18000000 05000000 02 01 0000', // plain, stored, codec, continues the frame
+    '18000000 05000000 02 01', // plain, stored, codec, continues the frame
+    'feffffffffff', // id
   ];
   t.equal(pack.subarray(70).toString('hex'), directory.join('').replaceAll(' ', ''));
+  t.end();
+});
+
+t.test('packs of version 1 are read', (t) => {
+  const directory = [
+    'fe'.repeat(32),
+    '08000000 01000000 02 00 0000', // plain, stored (6 x 8 / 32), codec, first of its frame
+    'fd'.repeat(32),
+    '18000000 05000000 02 01 0000', // plain, stored, codec, continues the frame
+  ];
+  const head = '4446504b 01 00 0200 0200000001000000 0700000000000000 000000009a010000';
+  const bytes = Buffer.concat([
+    Buffer.from(`${head} 46000000 9e000000`.replaceAll(' ', ''), 'hex'),
+    Buffer.alloc(24),
+    Buffer.from('STORED'),
+    Buffer.from(directory.join('').replaceAll(' ', ''), 'hex'),
+  ]);
+  const covered = Buffer.concat([bytes.subarray(0, 40), bytes.subarray(70)]);
+  blake3(covered).copy(bytes, 40, 0, 16);
+  const pack = new Pack(bytes, HEADER.packId);
+  t.strictSame(
+    pack.entries().map(({ fingerprint, ...entry }) => ({ first: fingerprint[0], ...entry })),
+    [
+      { first: 0xfe, plainBytes: 8, storedBytes: 1, codec: 2, chunk: 0 },
+      { first: 0xfd, plainBytes: 24, storedBytes: 5, codec: 2, chunk: 0 },
+    ],
+  );
+  t.equal(pack.frameOf(1).stored.toString(), 'STORED');
+  bytes.writeUInt8(3, 4);
+  t.throws(() => new Pack(bytes, HEADER.packId), /version 3, expected 1 or 2/);
   t.end();
 });
 

@@ -2,6 +2,7 @@
 
 import type { FileSystem } from '../../lib/filesystem/contract.ts';
 import type {
+  CheckpointReport,
   FsckProgress,
   FsckReport,
   GcPlan,
@@ -51,6 +52,12 @@ export class FakeStore implements Store {
     options.onProgress?.({ bytesDone: 1024, bytesTotal: 4096 });
     await this.gcGate;
     return { plan: fakePlan, arenasRemoved: 1, bytesMoved: 0, bytesFreed: 4096 };
+  }
+
+  async checkpoint(options: { full?: boolean } = {}): Promise<CheckpointReport> {
+    this.calls.push(`checkpoint ${options.full}`);
+    const summary = { createdMs: 0, batch: 7, plainBytes: 65536, storedBytes: 4096 };
+    return Promise.resolve({ ...summary, bytesWritten: 4096, isFull: true });
   }
 
   async fsck(options: {

@@ -275,7 +275,7 @@ t.test('a change during fsck is a bug of the caller and told as one', async (t) 
 async function putPack(sample: SampleStore, packId: number, arena: number): Promise<void> {
   const builder = new PackBuilder(1024);
   builder.append({
-    chunks: [{ fingerprint: Buffer.alloc(32, 1), plainBytes: 100 }],
+    chunks: [{ fingerprint: Buffer.alloc(32, 1), plainBytes: 100, chunk: 1 }],
     codec: 0,
     stored: Buffer.alloc(100, 2),
   });

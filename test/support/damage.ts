@@ -143,7 +143,7 @@ export class SampleStore {
     const fingerprint = this.#hash.digest(plain);
     const chunk = this.#metastore.chunks.add(fingerprint, plain.length);
     const place = writer.append({
-      chunks: [{ fingerprint, plainBytes: plain.length }],
+      chunks: [{ fingerprint, plainBytes: plain.length, chunk }],
       codec: CodecId.NONE,
       stored: plain,
     });
@@ -240,7 +240,7 @@ export function flipBit(path: string, offset: number, bit: number): void {
 /** Where the pack begins in its arena's file. */
 export function findPack(path: string, packId: number): number {
   const header = Buffer.alloc(12);
-  header.write('DFPK\x01\x00', 'latin1');
+  header.write('DFPK\x02\x00', 'latin1');
   const file = readFileSync(path);
   let offset = file.indexOf(header.subarray(0, 6));
   while (offset >= 0 && file.readUInt32LE(offset + 8) !== packId) {

@@ -11,7 +11,7 @@ import type { Logger } from '../../log.ts';
 import type { Metastore } from '../../metastore/metastore.ts';
 
 /** Numbers of lib/README.md. */
-export type Invariant = 'I1' | 'I2' | 'I3' | 'I4' | 'I5' | 'I6' | 'I7';
+export type Invariant = 'I1' | 'I2' | 'I3' | 'I4' | 'I5' | 'I6' | 'I7' | 'I8';
 
 export type CheckLevel = 'quick' | 'full';
 

@@ -1,0 +1,102 @@
+// Arenas of metadata checkpoints: `arenas/c000001.mdb` and so on, beside the arenas of chunks and
+// apart from them. No row of the metastore names them, gc and recovery leave them alone: they must be
+// readable when the metastore is gone.
+//
+// Their packs have numbers of their own, rising within an arena. A checkpoint is some packs of pages
+// and, put last, one pack with its manifest; so a manifest stands behind everything it names, and
+// packs behind the last manifest belong to a checkpoint that was cut off.
+
+import { existsSync, mkdirSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { assert } from '../assert.ts';
+import { CorruptionError } from '../errors.ts';
+import { syncFolder } from '../sync-folder.ts';
+import { arenaFileDefect } from './arena-file.ts';
+import { Arena, arenaHostBytes, removeArenaFiles } from './arena.ts';
+import { Pack } from './pack.ts';
+
+/** Numbers of the checkpoint arenas in the folder, ascending. */
+export function checkpointArenaIds(folder: string): number[] {
+  if (!existsSync(folder)) return [];
+  const ids: number[] = [];
+  for (const name of readdirSync(folder)) {
+    const match = /^c(\d{6,})\.mdb$/.exec(name);
+    if (match?.[1] !== undefined) ids.push(Number(match[1]));
+  }
+  return ids.sort((left, right) => left - right);
+}
+
+export function checkpointArenaPath(folder: string, id: number): string {
+  return join(folder, `c${String(id).padStart(6, '0')}.mdb`);
+}
+
+/** The arena must not be open. */
+export function removeCheckpointArena(folder: string, id: number): void {
+  removeArenaFiles(checkpointArenaPath(folder, id));
+}
+
+export class CheckpointArena {
+  readonly id: number;
+  readonly path: string;
+  readonly #arena: Arena;
+
+  private constructor(folder: string, id: number, capacityBytes: number) {
+    this.id = id;
+    this.path = checkpointArenaPath(folder, id);
+    this.#arena = new Arena(id, this.path, capacityBytes);
+  }
+
+  /**
+   * @param capacityBytes at least what the arena is to hold; only addresses are reserved for it
+   * @throws NoSpaceError
+   */
+  static create(folder: string, id: number, capacityBytes: number): CheckpointArena {
+    assert(!existsSync(checkpointArenaPath(folder, id)), `checkpoint arena ${id} is new`);
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    try {
+      const arena = new CheckpointArena(folder, id, capacityBytes);
+      syncFolder(folder); // the file's name must be as durable as the packs in it
+      return arena;
+    } catch (error) {
+      removeCheckpointArena(folder, id);
+      throw error;
+    }
+  }
+
+  /** @throws CorruptionError  missing, cut short or no arena */
+  static open(folder: string, id: number, capacityBytes = 0): CheckpointArena {
+    const defect = arenaFileDefect(checkpointArenaPath(folder, id));
+    if (defect !== undefined) throw new CorruptionError(`checkpoint arena ${id}: ${defect}`);
+    return new CheckpointArena(folder, id, capacityBytes);
+  }
+
+  /** Numbers of its packs, ascending. */
+  packIds(): number[] {
+    return [...this.#arena.packIds()];
+  }
+
+  /** A view that is valid until the next read of any arena. @throws CorruptionError */
+  read(packId: number): Pack {
+    return new Pack(this.#arena.get(packId), packId);
+  }
+
+  /** Resolves when the pack is durable; `bytes` must stay unchanged until then. @throws NoSpaceError */
+  async put(packId: number, bytes: Buffer): Promise<void> {
+    await this.#arena.put(packId, bytes);
+  }
+
+  /** Removes packs that no manifest names; later packs take their place in the file. */
+  async remove(packIds: readonly number[]): Promise<void> {
+    await this.#arena.remove(packIds);
+  }
+
+  /** Space the file occupies on the host, bytes. */
+  hostBytes(): number {
+    return arenaHostBytes(this.path);
+  }
+
+  async close(): Promise<void> {
+    this.#arena.releaseMemory();
+    await this.#arena.close();
+  }
+}

@@ -1,0 +1,45 @@
+// dedupfs checkpoint STORE|DIR: copies the metadata into the block store now.
+
+import { Command } from 'commander';
+
+import type { CheckpointReport } from '../store/contract.ts';
+import { reachStore } from './access.ts';
+import { helpEnd } from './exit-codes.ts';
+import { formatBytes, formatCount } from './units.ts';
+
+export function checkpointCommand(): Command {
+  return new Command('checkpoint')
+    .summary('copy the metadata into the block store')
+    .description(
+      'Copies the metadata (names, attributes, file maps) into the block store, from where\n' +
+        "'dedupfs fsck --rebuild' restores it when meta.db is lost. Only what changed since the last\n" +
+        'copy is written. A mounted store does this by itself, see mount --checkpoint-minutes.',
+    )
+    .argument('<store|dir>', 'directory of the store, or its mount point')
+    .option('--full', 'write everything anew: after fsck has found the last copy damaged')
+    .option('--json', 'print the report as JSON')
+    .addHelpText(
+      'after',
+      helpEnd(
+        ['dedupfs checkpoint /backup'],
+        [
+          ...(['OK', 'FAILED', 'USAGE', 'DAMAGED', 'NO_STORE', 'LOCKED', 'WRONG_FORMAT'] as const),
+          ...(['STORE_INCONSISTENT', 'NO_PERMISSION', 'DISK_FULL', 'BUSY', 'INTERRUPTED'] as const),
+        ],
+      ),
+    )
+    .action(takeCheckpoint);
+}
+
+async function takeCheckpoint(path: string, flags: { full?: true; json?: true }): Promise<void> {
+  await using access = await reachStore(path);
+  const report = await access.checkpoint(flags.full === true);
+  const text = flags.json === true ? JSON.stringify(report, undefined, 2) : formatReport(report);
+  process.stdout.write(`${text}\n`);
+}
+
+function formatReport({ batch, plainBytes, storedBytes, bytesWritten }: CheckpointReport): string {
+  const what = `commit ${formatCount(batch)}, ${formatBytes(plainBytes)}`;
+  if (bytesWritten === 0) return `the last checkpoint holds everything already (${what})`;
+  return `checkpoint of ${what}: wrote ${formatBytes(bytesWritten)}, ${formatBytes(storedBytes)} in all`;
+}

@@ -1,0 +1,171 @@
+// Makes a metastore from a metadata checkpoint and the arenas as they are now: the tree is that of the
+// checkpoint; where its chunks lie is looked up in the packs, which gc may have moved since. Counters
+// are raised above everything that the lost metastore can have given out, so that nothing is reused.
+
+import { closeSync, fsyncSync, openSync, rmSync, writeSync } from 'node:fs';
+import { setImmediate } from 'node:timers/promises';
+import type Database from 'better-sqlite3';
+import type { KeyedHash } from '../blake3.ts';
+import type { BlockStore } from '../blockstore/block-store.ts';
+import { arenaFileDefect } from '../blockstore/arena-file.ts';
+import type { CheckpointManifest } from '../blockstore/checkpoint-manifest.ts';
+import { Pack } from '../blockstore/pack.ts';
+import { CorruptionError } from '../errors.ts';
+import type { Logger } from '../log.ts';
+import { loadCounters, saveCounters } from '../metastore/counters.ts';
+import { MetaDatabase } from '../metastore/database.ts';
+import type { CheckpointReader } from './checkpoint-reader.ts';
+import { readCheckpoint } from './checkpoint-restore.ts';
+import { rebuildIndex, type RebuildIndexReport } from './rebuild-index.ts';
+
+/** More inodes than can be made between two checkpoints: their numbers are nowhere but in the lost tree. */
+const INODES_SKIPPED = 2 ** 24;
+/** A damaged pack hides at most so many chunk ids: the count of its entries is 16 bits. */
+const CHUNKS_PER_PACK_MAX = 2 ** 16;
+/** The lost metastore can have been so many batches beyond the packs (store/recover.ts). */
+const BATCHES_SKIPPED = 2;
+
+export type RebuildProgress = (step: string, done: number, total: number) => void;
+
+/** Writes the pages to `path` and syncs them. @throws CorruptionError  not whole; the file is removed */
+export async function restoreImage(
+  path: string,
+  checkpoint: { readonly reader: CheckpointReader; readonly manifest: CheckpointManifest },
+  onProgress: RebuildProgress,
+): Promise<void> {
+  removeDatabase(path);
+  const descriptor = openSync(path, 'wx', 0o600);
+  try {
+    await readCheckpoint({
+      ...checkpoint,
+      onPage: (bytes, offset) => writeSync(descriptor, bytes, 0, bytes.length, offset),
+      onProgress: (done, total) => onProgress('restoring', done, total),
+    });
+    fsyncSync(descriptor);
+  } catch (error) {
+    rmSync(path, { force: true });
+    throw error;
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+/** Removes a database and what SQLite keeps beside it. */
+export function removeDatabase(path: string): void {
+  for (const suffix of ['', '-wal', '-shm']) rmSync(`${path}${suffix}`, { force: true });
+}
+
+/**
+ * What is wrong with a metastore of a store with this uuid; undefined when SQLite finds it whole. The
+ * file is not changed.
+ */
+export function metastoreDefect(path: string, uuid: string | undefined): string | undefined {
+  let database: MetaDatabase | undefined;
+  try {
+    database = new MetaDatabase(path, { create: false, isReadOnly: true });
+    const { connection } = database;
+    const found = connection.prepare('PRAGMA integrity_check(1)').pluck().get() as string;
+    if (found !== 'ok') return found;
+    const owner: unknown = connection.prepare("SELECT v FROM meta WHERE k = 'uuid'").pluck().get();
+    if (uuid === undefined || owner === uuid) return undefined;
+    return `it belongs to store ${String(owner)}`;
+  } catch (error) {
+    // SQLite's errors and, without a meta table, those of our statements: not a metastore.
+    return (error as Error).message;
+  } finally {
+    database?.close();
+  }
+}
+
+export interface RebuildMetastoreParts {
+  /** Of the restored image. */
+  readonly path: string;
+  readonly blockStore: BlockStore;
+  readonly hash: KeyedHash;
+  readonly log: Logger;
+  readonly onProgress: RebuildProgress;
+}
+
+export interface RebuiltMetastore {
+  readonly index: RebuildIndexReport;
+  /** Commits after the checkpoint that left packs behind. */
+  readonly batchesLost: number;
+}
+
+/** Brings a restored image up to the arenas, and makes it durable in one file. */
+export async function rebuildMetastore(parts: RebuildMetastoreParts): Promise<RebuiltMetastore> {
+  const { path, blockStore, hash, log, onProgress } = parts;
+  const database = new MetaDatabase(path, { create: false });
+  let rebuilt: RebuiltMetastore;
+  try {
+    const { connection } = database;
+    const seen = await lookBeyond(connection, blockStore);
+    const index = await rebuildIndex({
+      connection,
+      blockStore,
+      hash,
+      log,
+      onProgress: ({ bytesDone, bytesTotal }) => onProgress('indexing', bytesDone, bytesTotal),
+    });
+    const batchesLost = raiseSequences(connection, seen);
+    database.commit();
+    database.foldWal();
+    rebuilt = { index, batchesLost };
+  } finally {
+    database.close();
+  }
+  const descriptor = openSync(path, 'r');
+  fsyncSync(descriptor);
+  closeSync(descriptor);
+  return rebuilt;
+}
+
+/** The highest numbers in packs that the checkpoint does not know. */
+interface Seen {
+  batch: number;
+  pack: number;
+  chunks: number;
+  readonly arena: number;
+  damagedPacks: number;
+}
+
+async function lookBeyond(connection: Database.Database, blockStore: BlockStore): Promise<Seen> {
+  const { batch, nextPack } = loadCounters(connection);
+  const arenas = blockStore.arenaIds();
+  const last = arenas.at(-1) ?? 0;
+  const seen = { batch, pack: nextPack - 1, chunks: 0, arena: last, damagedPacks: 0 };
+  for (const arena of arenas) {
+    if (arenaFileDefect(blockStore.path(arena)) !== undefined) continue; // rebuildIndex reports it
+    for (const packId of Array.from(blockStore.arena(arena).packIds(nextPack))) {
+      note(seen, blockStore.read(arena, packId), packId);
+      await setImmediate();
+    }
+  }
+  return seen;
+}
+
+function note(seen: Seen, bytes: Buffer, packId: number): void {
+  seen.pack = Math.max(seen.pack, packId);
+  try {
+    const pack = new Pack(bytes, packId);
+    seen.batch = Math.max(seen.batch, pack.header.batch);
+    seen.chunks += pack.header.count;
+  } catch (error) {
+    if (!(error instanceof CorruptionError)) throw error;
+    seen.damagedPacks += 1;
+  }
+}
+
+/** @returns commits that are lost, as far as packs tell */
+function raiseSequences(connection: Database.Database, seen: Seen): number {
+  const counters = loadCounters(connection);
+  const batchesLost = seen.batch - counters.batch;
+  counters.batch = seen.batch + BATCHES_SKIPPED;
+  counters.nextIno += INODES_SKIPPED;
+  const hidden = seen.damagedPacks * CHUNKS_PER_PACK_MAX;
+  counters.nextChunk += seen.chunks + hidden;
+  counters.nextPack = Math.max(counters.nextPack, seen.pack + 1);
+  counters.nextArena = Math.max(counters.nextArena, seen.arena + 1);
+  saveCounters(connection, counters);
+  return batchesLost;
+}

@@ -1,0 +1,226 @@
+// fsck --rebuild: makes meta.db, and FORMAT, from the newest whole metadata checkpoint and the arenas.
+//
+// Everything is done on a new file, meta.db.rebuild; only when that is whole and synced do names
+// change: the damaged files are kept as meta.db.damaged, the new one becomes meta.db. In this order,
+// so that a power cut at any moment leaves a store that is refused or one that is rebuilt: FORMAT,
+// meta.db aside, its WAL aside (SQLite would play it into the new file), the new file. Rebuilding
+// again is then right. No pack is removed: what was written after the checkpoint stays for gc.
+
+import { existsSync, renameSync, rmSync, statfsSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { createKeyedHash } from '../blake3.ts';
+import { BlockStore } from '../blockstore/block-store.ts';
+import type { CheckpointManifest } from '../blockstore/checkpoint-manifest.ts';
+import { CorruptionError, describeError, ExitCode, UserError } from '../errors.ts';
+import type { Logger } from '../log.ts';
+import { findCheckpoint, type FoundCheckpoint } from '../maintenance/checkpoint-reader.ts';
+import {
+  metastoreDefect,
+  rebuildMetastore,
+  removeDatabase,
+  restoreImage,
+  type RebuildProgress,
+  type RebuiltMetastore,
+} from '../maintenance/rebuild-metastore.ts';
+import { FORMAT_VERSION } from '../metastore/schema.ts';
+import { syncFolder } from '../sync-folder.ts';
+import { parseFormat, readFormat, restoreFormat, type Format } from './format.ts';
+import { StoreLock } from './lock.ts';
+
+/** Left free on the host beside the new metastore. */
+const MARGIN_BYTES = 16 * 1024 * 1024;
+
+export interface RebuildReport {
+  /** When the tree was as it is now, ms since 1970. */
+  readonly createdMs: number;
+  readonly batch: number;
+  /** Why the metastore, or FORMAT, had to be made anew. */
+  readonly reason: string;
+  readonly isFormatRestored: boolean;
+  /** Undefined: the metastore was whole, and only FORMAT was lost. */
+  readonly rebuilt: RebuiltMetastore | undefined;
+  /** Where the damaged metastore is now. */
+  readonly keptAside: string | undefined;
+  /** Newer checkpoints that could not be used, and why. */
+  readonly skipped: readonly string[];
+}
+
+export interface RebuildOptions {
+  readonly log: Logger;
+  readonly onProgress: RebuildProgress;
+}
+
+/**
+ * @throws UserError NO_STORE LOCKED WRONG_FORMAT DISK_FULL, FAILED when nothing is damaged,
+ *         STORE_INCONSISTENT when there is no whole checkpoint
+ */
+export async function rebuildStore(path: string, options: RebuildOptions): Promise<RebuildReport> {
+  const storePath = resolve(path);
+  if (!existsSync(join(storePath, 'arenas'))) {
+    throw new UserError(
+      ExitCode.NO_STORE,
+      'DEDUPFS_NO_STORE',
+      `${storePath} has no arenas: it is not a dedupfs store, or nothing is left of it`,
+    );
+  }
+  const lock = await StoreLock.acquire(storePath, undefined);
+  try {
+    return await new Rebuild(storePath, options).run();
+  } finally {
+    lock.release();
+  }
+}
+
+class Rebuild {
+  readonly #storePath: string;
+  readonly #options: RebuildOptions;
+  readonly #skipped: string[] = [];
+  readonly #target: string;
+
+  constructor(storePath: string, options: RebuildOptions) {
+    this.#storePath = storePath;
+    this.#options = options;
+    this.#target = join(storePath, 'meta.db.rebuild');
+  }
+
+  async run(): Promise<RebuildReport> {
+    const { format, formatDefect } = readFormatIfSound(this.#storePath);
+    const metastorePath = join(this.#storePath, 'meta.db');
+    this.#options.onProgress('checking', 0, 1);
+    const defect = metastoreDefect(metastorePath, format?.uuid);
+    const reason = [formatDefect, defect && `metastore: ${defect}`].filter(Boolean).join('; ');
+    if (reason === '') throw nothingToDo(this.#storePath);
+    const manifest = await this.#restore(format, defect !== undefined);
+    if (manifest === undefined) throw noCheckpoint(this.#storePath, this.#skipped);
+    const complete = format ?? parseFormat(this.#storePath, manifest.formatFile);
+    const rebuilt = defect === undefined ? undefined : await this.#rebuild(complete);
+    if (format === undefined) restoreFormat(this.#storePath, manifest.formatFile);
+    const keptAside = defect === undefined ? undefined : this.#swap(metastorePath);
+    const { createdMs, batch } = manifest;
+    const isFormatRestored = format === undefined;
+    const skipped = this.#skipped;
+    return { createdMs, batch, reason, isFormatRestored, rebuilt, keptAside, skipped };
+  }
+
+  /** The newest whole checkpoint that belongs to this store, its image restored when that is wanted. */
+  async #restore(
+    format: Format | undefined,
+    isImageWanted: boolean,
+  ): Promise<CheckpointManifest | undefined> {
+    const note = (arena: number, error: unknown): void => {
+      this.#skipped.push(`checkpoint arena ${arena}: ${describeError(error)}`);
+    };
+    return findCheckpoint(join(this.#storePath, 'arenas'), note, async (found, reader) => {
+      const { arena, manifest } = found;
+      const foreign = foreignness(found, format);
+      if (foreign !== undefined) {
+        note(arena, foreign);
+        return undefined;
+      }
+      if (!isImageWanted) return manifest;
+      this.#assertRoom(manifest);
+      try {
+        await restoreImage(this.#target, { reader, manifest }, this.#options.onProgress);
+      } catch (error) {
+        if (!(error instanceof CorruptionError)) throw error;
+        note(arena, error);
+        return undefined;
+      }
+      const defect = metastoreDefect(this.#target, manifest.uuid);
+      if (defect === undefined) return manifest;
+      note(arena, `the metastore of batch ${manifest.batch} in it is damaged: ${defect}`);
+      removeDatabase(this.#target);
+      return undefined;
+    });
+  }
+
+  #assertRoom({ pages, pageBytes }: CheckpointManifest): void {
+    const needed = pages * pageBytes + MARGIN_BYTES;
+    const host = statfsSync(this.#storePath);
+    const found = host.bavail * host.bsize;
+    if (found >= needed) return;
+    throw new UserError(
+      ExitCode.DISK_FULL,
+      'DEDUPFS_DISK_FULL',
+      `no room to rebuild the metastore of ${this.#storePath}: it needs ${needed} bytes, ${found} are free; free some space`,
+    );
+  }
+
+  async #rebuild({ arenaBytesMax, fingerprintKey }: Format): Promise<RebuiltMetastore> {
+    const { log, onProgress } = this.#options;
+    const blockStore = new BlockStore(join(this.#storePath, 'arenas'), { arenaBytesMax, log });
+    try {
+      const hash = createKeyedHash(Buffer.from(fingerprintKey, 'hex'));
+      return await rebuildMetastore({ path: this.#target, blockStore, hash, log, onProgress });
+    } finally {
+      await blockStore.close();
+    }
+  }
+
+  /** @returns where the damaged metastore is, when there was one */
+  #swap(metastorePath: string): string | undefined {
+    const aside = unusedName(`${metastorePath}.damaged`);
+    let keptAside: string | undefined;
+    for (const suffix of ['', '-wal']) {
+      if (!existsSync(`${metastorePath}${suffix}`)) continue;
+      renameSync(`${metastorePath}${suffix}`, `${aside}${suffix}`);
+      // Each rename durable before the next: a new file must never meet the old one's WAL.
+      syncFolder(this.#storePath);
+      keptAside = aside;
+    }
+    rmSync(`${metastorePath}-shm`, { force: true });
+    renameSync(this.#target, metastorePath);
+    syncFolder(this.#storePath);
+    return keptAside;
+  }
+}
+
+/** Undefined when FORMAT is lost or damaged. @throws UserError WRONG_FORMAT */
+function readFormatIfSound(storePath: string): {
+  format: Format | undefined;
+  formatDefect: string | undefined;
+} {
+  try {
+    const format = readFormat(storePath);
+    return { format, formatDefect: format === undefined ? 'FORMAT is missing' : undefined };
+  } catch (error) {
+    if (!(error instanceof UserError) || error.exitCode === ExitCode.WRONG_FORMAT) throw error;
+    return { format: undefined, formatDefect: error.message };
+  }
+}
+
+/** Why a checkpoint is none of this store as this dedupfs knows it. */
+function foreignness(
+  { manifest }: FoundCheckpoint,
+  format: Format | undefined,
+): string | undefined {
+  if (manifest.format !== FORMAT_VERSION) {
+    return `its metastore has format ${manifest.format}, this dedupfs reads ${FORMAT_VERSION}`;
+  }
+  if (format === undefined || manifest.uuid === format.uuid) return undefined;
+  return `it belongs to store ${manifest.uuid}`;
+}
+
+function unusedName(path: string): string {
+  for (let count = 1; ; count += 1) {
+    const name = count === 1 ? path : `${path}.${count}`;
+    if (!existsSync(name) && !existsSync(`${name}-wal`)) return name;
+  }
+}
+
+function nothingToDo(storePath: string): UserError {
+  return new UserError(
+    ExitCode.FAILED,
+    'DEDUPFS_NOTHING_TO_REBUILD',
+    `the metastore of ${storePath} is whole, so it is not replaced; 'dedupfs fsck ${storePath}' tells what else may be wrong`,
+  );
+}
+
+function noCheckpoint(storePath: string, skipped: readonly string[]): UserError {
+  const why = skipped.length === 0 ? 'there is none' : skipped.join('; ');
+  return new UserError(
+    ExitCode.STORE_INCONSISTENT,
+    'DEDUPFS_NO_CHECKPOINT',
+    `store ${storePath} has no whole metadata checkpoint (${why}); restore meta.db and FORMAT from a backup of the store`,
+  );
+}
