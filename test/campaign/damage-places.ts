@@ -15,7 +15,7 @@ import { randomBytesOf, type Random } from '../support/random.ts';
 export const BLOCK_BYTES = 4096;
 const PAGE_BYTES = 4096;
 /** LMDB puts a value of several pages behind a header of so many bytes. */
-const PAGE_HEADER_BYTES = 16;
+const PAGE_HEADER_BYTES = 24;
 const PACK_MAGIC = 'DFPK';
 const PACK_BYTES_OFFSET = 36;
 
@@ -47,7 +47,7 @@ export class DamagePlaces {
   constructor(store: string) {
     this.#store = store;
     this.#arenas = readdirSync(join(store, 'arenas'))
-      .filter((name) => /^a\d+\.mdb$/.test(name))
+      .filter((name) => /^[ac]\d+\.mdb$/.test(name))
       .map((name) => {
         const content = readFileSync(join(store, 'arenas', name));
         return { file: `arenas/${name}`, bytes: content.length, packs: packsIn(content) };
@@ -58,7 +58,7 @@ export class DamagePlaces {
     return this.#arenas.reduce((sum, { packs }) => sum + packs.length, 0);
   }
 
-  /** Somewhere in the arenas; one in five outside of packs, where LMDB's own pages are. */
+  /** Somewhere in the arenas, those of metadata checkpoints too; one in five outside of packs, where LMDB's own pages are. */
   inArena(random: Random, kind: DamageKind): Damage {
     const wantsPack = !random.oneIn(5);
     for (;;) {

@@ -6,7 +6,7 @@
 //
 // One round is 10 bytes and one block: 5 bytes in arenas and 5 in meta.db, the block in turn.
 
-import { cpSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { failureOf, mustRun, run as runProgram } from '../support/commands.ts';
 import { supportScript } from '../support/commands-dedupfs.ts';
@@ -28,7 +28,7 @@ import {
 
 /** Small enough for arenas of the least size, of which there shall be several. */
 const DISK_BYTES = 1024 * 1024 * 1024;
-const FILES_MIN = 2500;
+const FILES_MIN = 1500;
 const BYTES_PER_BATCH = 5;
 const READ_TIMEOUT_MS = 300_000;
 
@@ -70,7 +70,10 @@ class DamageCampaign {
   /** Fills a store on a small disk with real files, twice in part, and copies it to the host's. */
   async prepare(): Promise<void> {
     await copySourceTree(join(this.#originals, 'tree'), { filesMin: FILES_MIN });
-    await mustRun('cp', ['-a', join(this.#originals, 'tree'), join(this.#originals, 'again')]);
+    const shared = readdirSync(join(this.#originals, 'tree')).filter((_, index) => index % 3 === 0);
+    const copies = shared.map((name) => join(this.#originals, 'tree', name));
+    mkdirSync(join(this.#originals, 'again'));
+    await mustRun('cp', ['-a', ...copies, join(this.#originals, 'again')]);
     const store = this.#store;
     await store.mount();
     await store.mustRun('cp', ['-a', `${this.#originals}/.`, store.mountpoint]);
@@ -80,6 +83,7 @@ class DamageCampaign {
     await mustRun('cp', ['-a', store.store, this.#pristine]);
     this.#places = new DamagePlaces(this.#pristine);
     this.#campaign.comment(`${this.#manifest.size} files in ${this.#places.packs} packs`);
+    this.#campaign.ok(this.#places.packs > 0, 'packs are found in the arenas');
     await this.#checkUndamaged();
   }
 
@@ -108,14 +112,14 @@ class DamageCampaign {
 
   async #damageArenas(damages: readonly Damage[]): Promise<void> {
     this.#inflict(damages);
-    const report = await this.#read();
+    const report = await this.#read(damages);
     this.#checkReport(report, damages);
     this.#campaign.count('files unreadable by damage in arenas', report.unreadable.length);
   }
 
   async #damageMetastore(damage: Damage): Promise<void> {
     this.#inflict([damage]);
-    const report = await this.#read();
+    const report = await this.#read([damage]);
     this.#checkReport(report, [damage]);
     if (report.refused !== undefined) this.#campaign.count('stores refused');
     this.#campaign.count('names unreadable by damage in meta.db', report.unreadable.length);
@@ -135,12 +139,13 @@ class DamageCampaign {
   }
 
   /** Reads all in a process of its own. */
-  async #read(): Promise<ReadReport> {
+  async #read(damages: readonly Damage[] = []): Promise<ReadReport> {
     const script = supportScript('damage-reader');
     const result = await runProgram(process.execPath, [script, this.work, this.#manifestFile], {
       timeoutMs: READ_TIMEOUT_MS,
     });
-    this.#campaign.equal(result.code, 0, `the reader died: ${failureOf(result)}`);
+    const after = damages.map(describeDamage).join('; ');
+    this.#campaign.equal(result.code, 0, `after ${after} the reader died: ${failureOf(result)}`);
     return JSON.parse(result.stdout) as ReadReport;
   }
 
