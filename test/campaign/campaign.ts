@@ -94,8 +94,11 @@ export class CampaignRun implements StoreUser {
   }
 
   /** Runs rounds until their number, the time or a violation ends it. */
-  async rounds(one: (round: number) => Promise<void>): Promise<void> {
-    const { rounds, minutes = Infinity } = this.#options;
+  async rounds(
+    one: (round: number) => Promise<void>,
+    rounds = this.#options.rounds,
+  ): Promise<void> {
+    const { minutes = Infinity } = this.#options;
     const startedMs = Date.now();
     let toldMs = startedMs;
     for (let round = 0; round < rounds; round++) {
