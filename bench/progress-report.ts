@@ -5,7 +5,7 @@ import type { Observer } from './rounds.ts';
 
 /** A bar on a terminal, a line for each measurement elsewhere. */
 export class ProgressReport implements Observer, Disposable {
-  readonly #bar = new ProgressBar('bench', String, 0);
+  readonly #bar = new ProgressBar('bench', String, { quietMs: 0 });
   readonly #total: number;
 
   constructor(total: number) {

@@ -23,7 +23,7 @@ export async function watchProgress(
   task: { readonly title: string; readonly bytes: number; readonly before: StoreStatistics },
 ): Promise<Disposable> {
   const client = await ControlClient.connect(storePath);
-  const bar = new ProgressBar(task.title.padEnd(28), formatBytes, 0);
+  const bar = new ProgressBar(task.title.padEnd(28), formatBytes, { quietMs: 0 });
   const draw = async (): Promise<void> => {
     const { logicalBytes } = await client.request('stats', {});
     bar.update(Math.min(logicalBytes - task.before.logicalBytes, task.bytes), task.bytes);

@@ -64,6 +64,13 @@ export interface Native {
   tryLock(fd: number): number;
 
   /**
+   * fallocate(2): gives the range of a file blocks that no other program can take; what has them
+   * stays as it is. `keepsSize`: the file's size does not change, blocks beyond it are held ready.
+   * @returns 0 or negative errno (ENOSPC, EDQUOT; EOPNOTSUPP where the file system cannot)
+   */
+  allocate(fd: number, offset: number, bytes: number, keepsSize: boolean): number;
+
+  /**
    * Cuts buffer[from, to) into chunks and stores the end offset of each in `ends`. Without `isFinal`
    * only chunks that more data could not change are cut (fewer than bytesMax + 1 bytes may stay
    * uncut); with it, a rest of at most bytesMax becomes one chunk. Stops when `ends` is full.
@@ -108,6 +115,12 @@ export interface Native {
    * @throws Error when the addon was not loaded as an extension of SQLite yet
    */
   selectCheckedVfs(isSelected: boolean): void;
+  /**
+   * Verifies the checksums of consecutive pages of a database, read past SQLite.
+   * @param firstPage number of the first, counted from 1
+   * @returns number of the first page that is damaged; 0: none
+   */
+  findDamagedPage(buffer: Uint8Array, pageBytes: number, firstPage: number): number;
   /** Name of the instruction set the cutter uses here: 'avx512', 'avx2', 'neon' or 'scalar'. */
   cutterKind(): string;
 

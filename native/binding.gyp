@@ -17,6 +17,7 @@
         'src/poller.cc',
         'src/lock.cc',
         'src/mapping.cc',
+        'src/space.cc',
         'src/copy.cc',
         'src/clock.cc',
         'src/chunking.cc',
@@ -27,6 +28,7 @@
         'src/zero_scan.cc',
         'src/checked_file.cc',
         'src/checked_vfs.cc',
+        'src/page_checksums.cc',
       ],
       # SQLite's headers come from better-sqlite3, whose copy of SQLite the addon is loaded into.
       'include_dirs': [

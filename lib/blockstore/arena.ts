@@ -1,46 +1,78 @@
 // One arena: an LMDB environment in a single file, packs under their 8-byte big-endian id.
 // Filled front to back while it is current, never written again once sealed, removed whole.
+// LMDB only writes it. Packs are read by pread, so that a disk that cannot read is an error of one
+// pack: through LMDB's map it would be SIGBUS, the end of the process.
 
-import { existsSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { open, type RootDatabase } from 'lmdb';
 import { CorruptionError, describeError, NoSpaceError } from '../errors.ts';
+import { allocateBehindEnd, type HostRoom } from '../host-room.ts';
 import { native } from '../native.ts';
+import { arenaFileDefect } from './arena-file.ts';
+import { ArenaReader } from './arena-reader.ts';
+import { PAGE_HEADER_BYTES } from './lmdb-page.ts';
 
 /** Room in the map beyond the capacity: the packs in flight when it is passed, and LMDB's own pages. */
 const MAP_SLACK_BYTES = 256 * 1024 * 1024;
 
 /**
- * Bytes read or written before the map's pages are given back. Mapped pages count as resident
- * memory of the daemon (reading 262 MB raised it by 270 MB, measured), though the kernel may drop
- * them at any time; releasing them keeps the figure true to what the daemon needs (G5).
+ * Bytes written before the map's pages are given back. Mapped pages count as resident memory of the
+ * daemon, though the kernel may drop them at any time; releasing them keeps the figure true to what
+ * the daemon needs (G5).
  */
 const MAPPED_BYTES_MAX = 16 * 1024 * 1024;
 
 /** At least what LMDB makes for its 126 readers (8,272 bytes); more only means more readers. */
 const LOCK_FILE_BYTES = 12 * 1024;
 
+/** What LMDB writes besides the packs of a batch: pages of its trees, its two meta pages. */
+const LMDB_MARGIN_BYTES = 128 * 1024;
+
 export class Arena {
   readonly id: number;
   readonly path: string;
-  readonly #environment: RootDatabase<Buffer, Buffer>;
+  readonly #capacityBytes: number;
+  readonly #reader: ArenaReader;
+  #environment: RootDatabase<Buffer, Buffer> | undefined;
   #mappedBytes = 0;
+  /** Pages of the packs whose put is under way. */
+  #inFlightBytes = 0;
 
-  /** Opens or creates the file. @throws NoSpaceError  @throws Error from LMDB when it cannot */
+  /** Opens an existing file, to read. @throws CorruptionError  there is none */
   constructor(id: number, path: string, capacityBytes: number) {
     this.id = id;
     this.path = path;
-    prepareLockFile(path);
-    this.#environment = open<Buffer, Buffer>({
-      path,
-      noSubdir: true,
-      keyEncoding: 'binary',
-      encoding: 'binary',
-      cache: false,
-      compression: false,
-      // A put's promise settles only after fdatasync: I1 rests on it.
-      overlappingSync: false,
-      mapSize: capacityBytes + MAP_SLACK_BYTES,
-    });
+    this.#capacityBytes = capacityBytes;
+    this.#reader = new ArenaReader(path);
+  }
+
+  /** Makes a new file. @throws NoSpaceError  @throws Error from LMDB when it cannot */
+  static create(id: number, path: string, capacityBytes: number): Arena {
+    const environment = openEnvironment(path, capacityBytes);
+    const arena = new Arena(id, path, capacityBytes);
+    arena.#environment = environment;
+    return arena;
+  }
+
+  /**
+   * Has LMDB open the file, which `put` and `remove` do when they must.
+   * @throws CorruptionError  it is damaged where LMDB would follow it: it can still be read
+   */
+  openToWrite(): RootDatabase<Buffer, Buffer> {
+    if (this.#environment !== undefined) return this.#environment;
+    const defect = arenaFileDefect(this.path);
+    if (defect !== undefined) throw new CorruptionError(`arena ${this.id}: ${defect}`);
+    this.#environment = openEnvironment(this.path, this.#capacityBytes);
+    return this.#environment;
+  }
+
+  /**
+   * Gives the file the blocks that a pack of this size takes, besides those under way.
+   * @throws NoSpaceError
+   */
+  secure(bytes: number, room: HostRoom): void {
+    const wanted = this.#inFlightBytes + pageBytes(bytes) + LMDB_MARGIN_BYTES;
+    room.secure(wanted, () => allocateBehindEnd(this.path, wanted));
   }
 
   /**
@@ -48,27 +80,32 @@ export class Arena {
    * @throws NoSpaceError  the host is full; the pack is not stored
    */
   async put(packId: number, bytes: Buffer): Promise<void> {
+    const environment = this.openToWrite();
+    const taken = pageBytes(bytes.length);
+    this.#inFlightBytes += taken;
     try {
-      await this.#environment.put(packKey(packId), bytes);
+      await environment.put(packKey(packId), bytes);
       // LMDB looks at pages around those it writes, and the kernel maps their neighbours with them.
       this.#noteMapped(bytes.length);
     } catch (error) {
       throw await explainFailure(this.path, error);
+    } finally {
+      this.#inFlightBytes -= taken;
+      if (this.#inFlightBytes === 0) this.#giveBackBehindEnd();
     }
   }
 
+  /** Blocks that were held ready and not written. Only while nothing is: a write moves the end. */
+  #giveBackBehindEnd(): void {
+    truncateSync(this.path, statSync(this.path).size);
+  }
+
   /**
-   * The pack's bytes, a view that is valid until the next `get` of any arena.
-   * @throws CorruptionError  no such pack
+   * The pack's bytes, in `memory` if that is large enough, or else in memory of their own.
+   * @throws CorruptionError  no such pack, or the disk cannot read it
    */
-  get(packId: number): Buffer {
-    const bytes = this.#environment.getBinaryFast(packKey(packId)) as Buffer | undefined;
-    if (bytes === undefined) {
-      throw new CorruptionError(`pack ${packId} is missing from arena ${this.path}`);
-    }
-    this.#noteMapped(bytes.length);
-    // lmdb's buffer has a length of its own, shorter than its memory: a real view has not.
-    return bytes.subarray(0, bytes.length);
+  get(packId: number, memory?: Buffer): Buffer {
+    return this.#reader.get(packId, memory);
   }
 
   #noteMapped(bytes: number): void {
@@ -82,16 +119,19 @@ export class Arena {
     native.releaseMapping(this.path);
   }
 
-  /** Ids of the packs from `first` on, in order. */
-  *packIds(first = 0): Generator<number> {
-    for (const key of this.#environment.getKeys({ start: packKey(first) })) {
-      yield Number(Buffer.from(key).readBigUInt64BE(0));
-    }
+  /** Ids of the packs from `first` on, in order. @throws CorruptionError  at a damaged page */
+  packIds(first = 0): Generator<number> {
+    return this.#reader.packIds(first);
   }
 
-  /** Removes packs that no committed metastore names. Resolves when that is durable. */
+  /**
+   * Removes packs that no committed metastore names. Resolves when that is durable.
+   * @throws CorruptionError  the file is damaged; nothing is removed
+   */
   async remove(packIds: readonly number[]): Promise<void> {
-    await Promise.all(packIds.map(async (packId) => this.#environment.remove(packKey(packId))));
+    const environment = this.openToWrite();
+    for (const packId of packIds) this.#reader.checkRemovable(packId);
+    await Promise.all(packIds.map(async (packId) => environment.remove(packKey(packId))));
   }
 
   /** Space the file occupies on the host, bytes. */
@@ -100,8 +140,29 @@ export class Arena {
   }
 
   async close(): Promise<void> {
-    await this.#environment.close();
+    this.#reader.close();
+    await this.#environment?.close();
   }
+}
+
+/** Space a value of `bytes` takes in LMDB: a page header, rounded up to 4 KiB pages. */
+export function pageBytes(bytes: number): number {
+  return Math.ceil((bytes + PAGE_HEADER_BYTES) / 4096) * 4096;
+}
+
+function openEnvironment(path: string, capacityBytes: number): RootDatabase<Buffer, Buffer> {
+  prepareLockFile(path);
+  return open<Buffer, Buffer>({
+    path,
+    noSubdir: true,
+    keyEncoding: 'binary',
+    encoding: 'binary',
+    cache: false,
+    compression: false,
+    // A put's promise settles only after fdatasync: I1 rests on it.
+    overlappingSync: false,
+    mapSize: capacityBytes + MAP_SLACK_BYTES,
+  });
 }
 
 /** Space an arena file occupies on the host, bytes; 0 when it does not exist. */

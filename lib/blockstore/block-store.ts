@@ -2,22 +2,26 @@
 // capacity it is sealed and the next one begins. Arenas are opened on demand, the least recently
 // used closed, so open files and maps stay bounded however large the store grows.
 
-import { existsSync, mkdirSync, readdirSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { assert, expectDefined } from '../assert.ts';
-import { CorruptionError, describeError, NoSpaceError } from '../errors.ts';
+import { describeError, NoSpaceError } from '../errors.ts';
+import { allocateBehindEnd, isFullError, type HostRoom } from '../host-room.ts';
 import type { Logger } from '../log.ts';
 import { syncFolder } from '../sync-folder.ts';
-import { arenaFileDefect } from './arena-file.ts';
-import { Arena, arenaHostBytes, removeArenaFiles } from './arena.ts';
+import { Arena, arenaHostBytes, pageBytes, removeArenaFiles } from './arena.ts';
 
-/** Bound on open LMDB environments; each is one descriptor and one map. */
+/** Bound on open arenas; each is a descriptor and some tree pages. */
 const OPEN_ARENAS_MAX = 64;
+/** An arena's first pages and its lock file. */
+const NEW_ARENA_BYTES = 64 * 1024;
 
 export interface BlockStoreOptions {
   /** Size at which an arena is sealed, bytes. */
   readonly arenaBytesMax: number;
   readonly log: Logger;
+  /** Of who puts packs. */
+  readonly room?: HostRoom;
 }
 
 /** Gives arenas their numbers and remembers them; implemented by the metastore. */
@@ -67,9 +71,10 @@ export class BlockStore {
     return join(this.#folder, `a${String(arenaId).padStart(6, '0')}.mdb`);
   }
 
-  /** Continues (after a mount) with an arena that is not sealed yet. */
+  /** Continues (after a mount) with an arena that is not sealed yet. @throws CorruptionError */
   resume(arenaId: number): void {
     const arena = this.arena(arenaId);
+    arena.openToWrite();
     this.#current = { arena, bytes: arena.hostBytes() };
   }
 
@@ -105,7 +110,9 @@ export class BlockStore {
 
   /** Resolves when the pack is durable; `bytes` must stay unchanged until then. @throws NoSpaceError */
   async put(arenaId: number, packId: number, bytes: Buffer): Promise<void> {
-    await this.arena(arenaId).put(packId, bytes);
+    const arena = this.arena(arenaId);
+    if (this.#options.room !== undefined) arena.secure(bytes.length, this.#options.room);
+    await arena.put(packId, bytes);
   }
 
   #create(arenaId: number): Arena {
@@ -120,29 +127,31 @@ export class BlockStore {
 
   #createFiles(arenaId: number, path: string): Arena {
     try {
-      return new Arena(arenaId, path, this.#options.arenaBytesMax);
+      // Empty: LMDB takes it as new.
+      writeFileSync(path, '', { flag: 'wx', mode: 0o600 });
+      const allocate = (): number => allocateBehindEnd(path, NEW_ARENA_BYTES);
+      this.#options.room?.secure(NEW_ARENA_BYTES, allocate);
+      return Arena.create(arenaId, path, this.#options.arenaBytesMax);
     } catch (error) {
       removeArenaFiles(path);
-      if (error instanceof NoSpaceError || !/No space left/i.test(describeError(error)))
-        throw error;
+      const isFull = isFullError(error) || /No space left|quota/i.test(describeError(error));
+      if (error instanceof NoSpaceError || !isFull) throw error;
       throw new NoSpaceError(`no room to create ${path}`, { cause: error });
     }
   }
 
-  /** Bytes of a pack, valid until the next read of any arena. @throws CorruptionError */
-  read(arenaId: number, packId: number): Buffer {
-    return this.arena(arenaId).get(packId);
+  /** Bytes of a pack, in `memory` if they fit. @throws CorruptionError */
+  read(arenaId: number, packId: number, memory?: Buffer): Buffer {
+    return this.arena(arenaId).get(packId, memory);
   }
 
   /**
-   * Opens an existing arena, or finds it open. @throws CorruptionError  missing or cut short. Do not
-   * keep the result across turns of the event loop.
+   * Opens an existing arena, or finds it open. @throws CorruptionError  missing. Do not keep the result
+   * across turns of the event loop.
    */
   arena(arenaId: number): Arena {
     let arena = this.#open.get(arenaId);
     if (arena === undefined) {
-      const defect = arenaFileDefect(this.path(arenaId));
-      if (defect !== undefined) throw new CorruptionError(`arena ${arenaId}: ${defect}`);
       arena = new Arena(arenaId, this.path(arenaId), this.#options.arenaBytesMax);
       this.#closeLeastRecentlyUsed();
     } else {
@@ -184,9 +193,4 @@ export class BlockStore {
     this.#open.clear();
     await Promise.all(arenas.map(async (arena) => arena.close()));
   }
-}
-
-/** Space a value of `bytes` takes in LMDB: a 16-byte page header, rounded up to 4 KiB pages. */
-function pageBytes(bytes: number): number {
-  return Math.ceil((bytes + 16) / 4096) * 4096;
 }

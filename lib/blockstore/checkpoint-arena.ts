@@ -40,10 +40,10 @@ export class CheckpointArena {
   readonly path: string;
   readonly #arena: Arena;
 
-  private constructor(folder: string, id: number, capacityBytes: number) {
-    this.id = id;
-    this.path = checkpointArenaPath(folder, id);
-    this.#arena = new Arena(id, this.path, capacityBytes);
+  private constructor(arena: Arena) {
+    this.id = arena.id;
+    this.path = arena.path;
+    this.#arena = arena;
   }
 
   /**
@@ -51,10 +51,11 @@ export class CheckpointArena {
    * @throws NoSpaceError
    */
   static create(folder: string, id: number, capacityBytes: number): CheckpointArena {
-    assert(!existsSync(checkpointArenaPath(folder, id)), `checkpoint arena ${id} is new`);
+    const path = checkpointArenaPath(folder, id);
+    assert(!existsSync(path), `checkpoint arena ${id} is new`);
     mkdirSync(folder, { recursive: true, mode: 0o700 });
     try {
-      const arena = new CheckpointArena(folder, id, capacityBytes);
+      const arena = new CheckpointArena(Arena.create(id, path, capacityBytes));
       syncFolder(folder); // the file's name must be as durable as the packs in it
       return arena;
     } catch (error) {
@@ -65,9 +66,10 @@ export class CheckpointArena {
 
   /** @throws CorruptionError  missing, cut short or no arena */
   static open(folder: string, id: number, capacityBytes = 0): CheckpointArena {
-    const defect = arenaFileDefect(checkpointArenaPath(folder, id));
+    const path = checkpointArenaPath(folder, id);
+    const defect = arenaFileDefect(path);
     if (defect !== undefined) throw new CorruptionError(`checkpoint arena ${id}: ${defect}`);
-    return new CheckpointArena(folder, id, capacityBytes);
+    return new CheckpointArena(new Arena(id, path, capacityBytes));
   }
 
   /** Numbers of its packs, ascending. */
@@ -75,7 +77,7 @@ export class CheckpointArena {
     return [...this.#arena.packIds()];
   }
 
-  /** A view that is valid until the next read of any arena. @throws CorruptionError */
+  /** @throws CorruptionError */
   read(packId: number): Pack {
     return new Pack(this.#arena.get(packId), packId);
   }

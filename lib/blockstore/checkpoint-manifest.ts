@@ -3,12 +3,14 @@
 
 import { blake3 } from '../blake3.ts';
 import { CorruptionError } from '../errors.ts';
-import { NO_CHUNK } from './frame.ts';
 import { PackBuilder, PackKind, type Pack } from './pack.ts';
 import { mapCount, PAGE_FINGERPRINT_BYTES, type StoredPage } from './page-map.ts';
 
 /** Codec of a manifest: none, so that it can be read with a hex editor in need. */
 const CODEC_NONE = 0;
+
+/** What an entry of a pack says that is no chunk of the metastore. */
+export const NO_CHUNK = 0;
 
 export interface CheckpointManifest {
   /** Format number of the store whose metastore this is. */

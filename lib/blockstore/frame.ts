@@ -9,14 +9,11 @@ export const FRAME_BYTES_MAX = 128 * 1024;
 /** Bounds what one frame adds to a pack's directory. */
 export const FRAME_CHUNKS_MAX = 1024;
 
-/** In place of a chunk's id. */
-export const NO_CHUNK = 0;
-
 export interface FrameChunk {
   /** 32 bytes. */
   readonly fingerprint: Uint8Array;
   readonly plainBytes: number;
-  /** Its id, below 2^48; NO_CHUNK for a part of a metadata checkpoint. */
+  /** Its id, below 2^48; 0 for a part of a metadata checkpoint. */
   readonly chunk: number;
 }
 

@@ -38,6 +38,7 @@ const CHECKSUM_BYTES = 16;
 const COUNT_MAX = 0xffff - FRAME_CHUNKS_MAX;
 const VERSION = 2;
 const MAGIC = 0x4b504644; // "DFPK", little endian
+export const PACK_MAGIC = Buffer.from('DFPK');
 
 /** What a pack holds. Only packs of chunks lie in the arenas that the metastore names. */
 export const PackKind = { CHUNKS: 0, PAGES: 1, MANIFEST: 2 } as const;
@@ -192,6 +193,13 @@ export class Pack {
     const { packId, count } = this.header;
     if (index >= count) throw new CorruptionError(`pack ${packId} has no chunk ${index}`);
   }
+}
+
+/** Which pack begins here, by its unchecked header; undefined when none does. */
+export function peekPack(bytes: Buffer): { packId: number; bytes: number } | undefined {
+  if (bytes.length < PACK_HEADER_BYTES || bytes.readUInt32LE(0) !== MAGIC) return undefined;
+  const claim = { packId: readU64(bytes, 8), bytes: bytes.readUInt32LE(36) };
+  return Number.isSafeInteger(claim.packId) && claim.bytes >= PACK_HEADER_BYTES ? claim : undefined;
 }
 
 function frameFrom(pack: Buffer, directory: Directory, index: number): Frame {

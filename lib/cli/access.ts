@@ -6,11 +6,17 @@ import { silentLog } from '../log.ts';
 import { SlabPool } from '../slab-pool.ts';
 import type {
   CheckpointReport,
+  DamageReport,
   FsckProgress,
   FsckReport,
   GcPlan,
   GcProgress,
   GcReport,
+  HealProgress,
+  HealReport,
+  ScrubProgress,
+  ScrubReport,
+  ScrubRequest,
   StoreStatistics,
 } from '../store/contract.ts';
 import { openStore } from '../store/store.ts';
@@ -27,6 +33,15 @@ export interface StoreAccess extends AsyncDisposable {
   gc(threshold: number | undefined, onProgress: (progress: GcProgress) => void): Promise<GcReport>;
   checkpoint(full: boolean): Promise<CheckpointReport>;
   fsck(level: 'quick' | 'full', onProgress: (progress: FsckProgress) => void): Promise<FsckReport>;
+  /** When the signal comes, the scrub is stopped and its report says so. */
+  scrub(request: ScrubCommand): Promise<ScrubReport>;
+  damage(afterIno: number | undefined): Promise<DamageReport>;
+  heal(tree: string, onProgress: (progress: HealProgress) => void): Promise<HealReport>;
+}
+
+export interface ScrubCommand extends Pick<ScrubRequest, 'bytesPerSecond' | 'restart'> {
+  readonly signal: AbortSignal;
+  readonly onProgress: (progress: ScrubProgress) => void;
 }
 
 /**
@@ -61,6 +76,9 @@ async function openAlone(storePath: string): Promise<StoreAccess> {
     gc: (threshold, onProgress) => store.gc({ ...thresholdOf(threshold), onProgress }),
     checkpoint: (full) => store.checkpoint({ full }),
     fsck: (level, onProgress) => store.fsck({ level, onProgress }),
+    scrub: (request) => store.scrub(request),
+    damage: (afterIno) => store.listDamage(afterInoOf(afterIno)),
+    heal: (tree, onProgress) => store.heal({ tree, onProgress }),
     [Symbol.asyncDispose]: () => store.close(),
   };
 }
@@ -74,10 +92,35 @@ function askDaemon(storePath: string, client: ControlClient, pid: number): Store
     gc: (threshold, onProgress) => client.request('gc', thresholdOf(threshold), onProgress),
     checkpoint: (full) => client.request('checkpoint', { full }),
     fsck: (level, onProgress) => client.request('fsck', { level }, onProgress),
+    scrub: (request) => askForScrub(client, request),
+    damage: (afterIno) => client.request('damage', afterInoOf(afterIno)),
+    heal: (tree, onProgress) => client.request('heal', { tree }, onProgress),
     [Symbol.asyncDispose]: async () => client[Symbol.dispose](),
   };
 }
 
 function thresholdOf(threshold: number | undefined): { threshold?: number } {
   return threshold === undefined ? {} : { threshold };
+}
+
+/** The daemon stops it when the connection ends. */
+async function askForScrub(client: ControlClient, command: ScrubCommand): Promise<ScrubReport> {
+  const { bytesPerSecond, restart, signal, onProgress } = command;
+  const rate = bytesPerSecond === undefined ? {} : { bytesPerSecond };
+  const stopped = new Promise<never>((_, reject) => {
+    const stop = (): void => {
+      client[Symbol.dispose]();
+      const message =
+        'interrupted; the daemon stops the scrub, and the next one goes on from there';
+      reject(new UserError(ExitCode.INTERRUPTED, 'DEDUPFS_INTERRUPTED', message));
+    };
+    if (signal.aborted) stop();
+    signal.addEventListener('abort', stop, { once: true });
+  });
+  const report = client.request('scrub', { ...rate, restart: restart === true }, onProgress);
+  return Promise.race([report, stopped]);
+}
+
+function afterInoOf(afterIno: number | undefined): { afterIno?: number } {
+  return afterIno === undefined ? {} : { afterIno };
 }

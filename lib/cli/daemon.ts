@@ -8,7 +8,7 @@
 import { removeLastClose, writeLastClose } from '../control/last-close.ts';
 import { ControlServer } from '../control/server.ts';
 import { describeError, ExitCode, type ExitCodeNumber } from '../errors.ts';
-import { parseMountOptions, semanticsOf } from '../kernel/mount-options.ts';
+import { MountFlag, parseMountOptions, semanticsOf } from '../kernel/mount-options.ts';
 import { serveMount, type ServedMount } from '../kernel/mount-session.ts';
 import { createLog, type Logger } from '../log.ts';
 import { native } from '../native.ts';
@@ -46,6 +46,7 @@ export async function serve(
   process.umask(0o077);
   const log = createLog(options.logPath);
   const pool = new SlabPool(SLABS_MAX);
+  const mountOptions = parseMountOptions([options.options]);
   const store = await openStore(options.storePath, {
     create: true,
     compression: options.compression,
@@ -54,7 +55,9 @@ export async function serve(
     log,
     background: true,
     checkpointMinutes: options.checkpointMinutes,
-    semantics: semanticsOf(parseMountOptions([options.options])),
+    semantics: semanticsOf(mountOptions),
+    isReadOnly: (mountOptions.flags & MountFlag.RDONLY) !== 0,
+    scrubDays: options.scrubDays,
     mountpoint: options.mountpoint,
   });
   removeLastClose(store.path);

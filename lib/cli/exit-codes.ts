@@ -19,7 +19,7 @@ const meanings: Record<keyof typeof ExitCode, string> = {
   NO_MOUNTPOINT: 'the mount point is missing or not a directory',
   MOUNTPOINT_NOT_EMPTY: 'the mount point is not empty',
   DISK_FULL: "the host's file system is full",
-  BUSY: 'in use: open files in the mount, or a gc or fsck already under way',
+  BUSY: 'in use: open files in the mount, or the same work already under way',
   NOT_MOUNTED: 'not a dedupfs mount',
   MOUNT_FAILED: 'the kernel refused the mount, or the daemon died before it answered',
   INTERRUPTED: 'interrupted (Ctrl-C)',

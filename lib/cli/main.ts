@@ -10,7 +10,9 @@ import { checkpointCommand } from './checkpoint.ts';
 import { helpEnd } from './exit-codes.ts';
 import { fsckCommand } from './fsck.ts';
 import { gcCommand } from './gc.ts';
+import { healCommand } from './heal.ts';
 import { daemonCommand, mountCommand } from './mount.ts';
+import { scrubCommand } from './scrub.ts';
 import { statsCommand } from './stats.ts';
 import { umountCommand } from './umount.ts';
 import { readVersion } from './version.ts';
@@ -18,7 +20,7 @@ import { readVersion } from './version.ts';
 /** @param args without the interpreter and the program: process.argv.slice(2) */
 export async function main(args: readonly string[]): Promise<void> {
   endOnBrokenPipe();
-  if (!['mount', 'daemon'].includes(args[0] ?? '')) endOnInterrupt();
+  if (!['mount', 'daemon', 'scrub'].includes(args[0] ?? '')) endOnInterrupt();
   try {
     await createProgram().parseAsync([...args], { from: 'user' });
   } catch (error) {
@@ -45,6 +47,8 @@ function createProgram(): Command {
   program.addCommand(fsckCommand());
   program.addCommand(gcCommand());
   program.addCommand(checkpointCommand());
+  program.addCommand(scrubCommand());
+  program.addCommand(healCommand());
   program.addCommand(daemonCommand(), { hidden: true });
   for (const command of [program, ...program.commands]) {
     // Errors are thrown to `report`, which prints one line instead of a message and the usage.

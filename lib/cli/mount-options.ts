@@ -7,6 +7,8 @@ import { chunkSizes, parseChunkSize } from './units.ts';
 
 /** A week. */
 const MINUTES_MAX = 7 * 24 * 60;
+/** Long enough to disturb nobody, short enough to find rot while another copy still exists. */
+const SCRUB_DAYS = 30;
 
 export interface MountOptions {
   readonly storePath: string;
@@ -17,6 +19,8 @@ export interface MountOptions {
   readonly chunkBytes: number | undefined;
   /** 0: no metadata checkpoints by time. */
   readonly checkpointMinutes: number | undefined;
+  /** Days from one scrub to the next; 0: never by itself. */
+  readonly scrubDays: number;
   /** undefined: standard error. */
   readonly logPath: string | undefined;
 }
@@ -28,6 +32,7 @@ export interface MountFlags {
   compression?: string;
   chunkSize?: string;
   checkpointMinutes?: string;
+  scrubDays?: string;
   log?: string;
 }
 
@@ -50,6 +55,11 @@ export function addMountOptions(command: Command): Command {
       'copy the metadata into the block store so often, for fsck --rebuild; 0: never (default: 60)',
       checkMinutes,
     )
+    .option(
+      '--scrub-days <days>',
+      `verify all data so many days after the last time; 0: never (default: ${SCRUB_DAYS})`,
+      checkDays,
+    )
     .option('--log <file>', "the daemon's log (default: in /var/log/dedupfs)");
 }
 
@@ -66,6 +76,7 @@ export function toMountOptions(paths: {
     logPath,
     options: flags.options ?? '',
     compression: flags.compression,
+    scrubDays: Number(flags.scrubDays ?? SCRUB_DAYS),
     chunkBytes: flags.chunkSize === undefined ? undefined : parseChunkSize(flags.chunkSize),
     checkpointMinutes:
       flags.checkpointMinutes === undefined ? undefined : Number(flags.checkpointMinutes),
@@ -79,6 +90,7 @@ export function daemonArguments(options: MountOptions, flags: MountFlags): strin
     ['--compression', flags.compression],
     ['--chunk-size', flags.chunkSize],
     ['--checkpoint-minutes', flags.checkpointMinutes],
+    ['--scrub-days', flags.scrubDays],
     ['--log', options.logPath],
   ];
   const given = pairs.flatMap(([name, value]) => (value === undefined ? [] : [`${name}=${value}`]));
@@ -96,6 +108,12 @@ function checkMinutes(text: string): string {
   const minutes = Number(text);
   if (text.trim() !== '' && minutes >= 0 && minutes <= MINUTES_MAX) return text;
   throw new InvalidArgumentError(`use minutes from 0 to ${MINUTES_MAX}, such as 60`);
+}
+
+/** Kept as text, so that it can be handed on as it was given. */
+function checkDays(text: string): string {
+  if (/^\d{1,5}(\.\d+)?$/.test(text)) return text;
+  throw new InvalidArgumentError('use a number of days, such as 30 or 0.5');
 }
 
 /** -o a -o b,c is the same as -o a,b,c. */

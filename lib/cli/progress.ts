@@ -4,16 +4,28 @@
 import { SingleBar } from 'cli-progress';
 
 const QUIET_MS = 2000;
+/** Updates that the rest of the time is told from: some ten seconds of a daemon's. */
+const ETA_UPDATES = 100;
 
 export class ProgressBar implements Disposable {
   readonly #title: string;
   readonly #format: (value: number) => string;
   readonly #startMs = performance.now();
   readonly #quietMs: number;
+  readonly #rest: string;
   #bar: SingleBar | undefined;
 
-  /** @param format how a value reads, e.g. formatBytes */
-  constructor(title: string, format: (value: number) => string, quietMs = QUIET_MS) {
+  /**
+   * @param format how a value reads, e.g. formatBytes
+   * @param options.showsRest for work whose pace is even: how much longer it takes
+   */
+  constructor(
+    title: string,
+    format: (value: number) => string,
+    options: { readonly quietMs?: number; readonly showsRest?: boolean } = {},
+  ) {
+    const { quietMs = QUIET_MS, showsRest = false } = options;
+    this.#rest = showsRest ? ', {eta_formatted} to go' : '';
     this.#title = title;
     this.#format = format;
     this.#quietMs = quietMs;
@@ -30,7 +42,8 @@ export class ProgressBar implements Disposable {
     };
     if (this.#bar === undefined) {
       this.#bar = new SingleBar({
-        format: '{title} [{bar}] {percentage}% | {done} of {all} {detail}',
+        format: `{title} [{bar}] {percentage}% | {done} of {all}${this.#rest} {detail}`,
+        etaBuffer: ETA_UPDATES,
         barsize: 30,
         barCompleteChar: '#',
         barIncompleteChar: '-',

@@ -30,8 +30,8 @@ function formatRebuild(report: RebuildReport): string {
   if (report.isFormatRestored) lines.push('restored FORMAT');
   if (report.rebuilt === undefined) return lines.join('\n');
   const { index, batchesLost } = report.rebuilt;
-  const time = formatTime(report.createdMs);
-  lines.push(`rebuilt the metastore: the tree is that of ${time}, commit ${report.batch}`);
+  const time = report.createdMs === undefined ? '' : `${formatTime(report.createdMs)}, `;
+  lines.push(`rebuilt the metastore: the tree is that of ${time}commit ${report.batch}`);
   const lost = `what ${plural(batchesLost, 'later commit')} changed is lost`;
   lines.push(batchesLost === 0 ? 'no later commit has left data behind' : lost);
   const { chunksQuarantined } = index;

@@ -6,7 +6,7 @@ import type { StoreStatistics } from '../store/contract.ts';
 import { reachStore } from './access.ts';
 import { helpEnd } from './exit-codes.ts';
 import { formatPairs } from './tables.ts';
-import { formatBytes, formatCount, formatRatio, formatShare, formatTime } from './units.ts';
+import { formatBytes, formatCount, formatRatio, formatShare, formatTime, plural } from './units.ts';
 
 export function statsCommand(): Command {
   return new Command('stats')
@@ -35,7 +35,8 @@ async function showStatistics(path: string, flags: { json?: true; explain?: true
     const { daemonPid = null } = access;
     const readOnlyReason = statistics.readOnlyReason ?? null;
     const checkpoint = statistics.checkpoint ?? null;
-    const output = { ...statistics, checkpoint, readOnlyReason, daemonPid };
+    const lastScrub = statistics.lastScrub ?? null;
+    const output = { ...statistics, checkpoint, lastScrub, readOnlyReason, daemonPid };
     process.stdout.write(`${JSON.stringify(output, undefined, 2)}\n`);
     return;
   }
@@ -70,6 +71,8 @@ function formatStatistics(s: StoreStatistics, daemonPid: number | undefined): st
     ['arenas', formatCount(s.arenas)],
     ['commits', formatCount(s.batch)],
     ['checkpoint', formatCheckpoint(s)],
+    ['last scrub', formatScrub(s.lastScrub)],
+    ...(s.damagedChunks === 0 ? [] : [['damaged', formatDamage(s)] as const]),
     ['memory', `${formatBytes(s.residentBytes)}, at most ${formatBytes(s.residentBytesPeak)}`],
   ]);
 }
@@ -79,6 +82,19 @@ export function formatCheckpoint({ checkpoint }: Pick<StoreStatistics, 'checkpoi
   if (checkpoint === undefined) return 'none yet';
   const { createdMs, batch, storedBytes } = checkpoint;
   return `${formatTime(createdMs)}, commit ${formatCount(batch)}, ${formatBytes(storedBytes)} stored`;
+}
+
+function formatScrub(last: StoreStatistics['lastScrub']): string {
+  if (last === undefined) return 'none yet';
+  const when = new Date(last.completedMs).toISOString().slice(0, 16).replace('T', ' ');
+  const isClean = last.chunksDamaged === 0 && last.findings === 0;
+  const found = isClean ? 'clean' : `${plural(last.chunksDamaged + last.findings, 'defect')} found`;
+  return `${when} UTC, ${formatBytes(last.bytes)}, ${found}`;
+}
+
+function formatDamage({ damagedChunks, damagedBytes }: StoreStatistics): string {
+  const what = `${plural(damagedChunks, 'chunk')}, ${formatBytes(damagedBytes)}`;
+  return `${what}; 'dedupfs scrub --list' names the files`;
 }
 
 /** `1.2 GiB (75.0 %, 4.00 : 1)` */
@@ -99,6 +115,11 @@ const explanation = formatPairs([
   [
     'checkpoint',
     'the last copy of the metadata in the block store: what fsck --rebuild goes back to',
+  ],
+  ['last scrub', 'when all data was last read and verified, and what was found bad then'],
+  [
+    'damaged',
+    'data in quarantine: its files give EIO there until the same content is stored again',
   ],
   ['memory', 'resident set of the process that answers, now and at its peak'],
 ]);

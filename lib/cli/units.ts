@@ -46,3 +46,11 @@ export const chunkSizes = ['16K', '32K', '64K', '256K'] as const;
 export function parseChunkSize(size: string): number {
   return Number(size.slice(0, -1)) * 1024;
 }
+
+/** `50M`, `1.5G`, `4096`: binary prefixes, as `chunkSizes`. undefined: no such thing. */
+export function parseBytes(text: string): number | undefined {
+  const match = /^(\d+(?:\.\d+)?)([KMGT]?)$/i.exec(text);
+  if (match === null) return undefined;
+  const power = ['', 'K', 'M', 'G', 'T'].indexOf((match[2] ?? '').toUpperCase());
+  return Math.round(Number(match[1]) * 1024 ** power);
+}

@@ -11,11 +11,16 @@
 import { ExitCode, UserError, type ExitCodeNumber } from '../errors.ts';
 import type {
   CheckpointReport,
+  DamageReport,
   FsckProgress,
   FsckReport,
   GcPlan,
   GcProgress,
   GcReport,
+  HealProgress,
+  HealReport,
+  ScrubProgress,
+  ScrubReport,
   StoreStatistics,
 } from '../store/contract.ts';
 
@@ -38,6 +43,11 @@ export interface Methods {
   gc: { params: GcParams; result: GcReport; progress: GcProgress };
   fsck: { params: FsckParams; result: FsckReport; progress: FsckProgress };
   checkpoint: { params: CheckpointParams; result: CheckpointReport; progress: never };
+  /** Ends early, its position kept, when the connection ends. */
+  scrub: { params: ScrubParams; result: ScrubReport; progress: ScrubProgress };
+  damage: { params: DamageParams; result: DamageReport; progress: never };
+  /** Ends early when the connection ends. */
+  heal: { params: HealParams; result: HealReport; progress: HealProgress };
   commit: { params: NoParams; result: NoResult; progress: never };
   /**
    * Answered when the store is closed: `dedupfs umount` learns so how the final commit went. Who has
@@ -68,6 +78,22 @@ export interface FsckParams {
 export interface CheckpointParams {
   /** Share nothing with the checkpoint before. */
   readonly full: boolean;
+}
+
+export interface ScrubParams {
+  /** Absent: gently. */
+  readonly bytesPerSecond?: number;
+  readonly restart?: boolean;
+}
+
+export interface DamageParams {
+  /** The `nextIno` of the answer before. */
+  readonly afterIno?: number;
+}
+
+export interface HealParams {
+  /** Absolute path as the daemon sees it. */
+  readonly tree: string;
 }
 
 export interface ErrorBody {
@@ -107,6 +133,9 @@ const methods: Record<Method, true> = {
   gc: true,
   fsck: true,
   checkpoint: true,
+  scrub: true,
+  damage: true,
+  heal: true,
   commit: true,
   awaitClose: true,
 };
@@ -163,6 +192,33 @@ export function parseCheckpointParams(request: Request): CheckpointParams {
   const { full } = request.params;
   if (typeof full === 'boolean') return { full };
   throw new ProtocolError('DEDUPFS_BAD_REQUEST', 'full must be true or false', request.id);
+}
+
+/** @throws ProtocolError when a parameter has another type or makes no sense */
+export function parseScrubParams(request: Request): ScrubParams {
+  const { bytesPerSecond, restart } = request.params;
+  const isRate = typeof bytesPerSecond === 'number' && bytesPerSecond >= 1;
+  const isRestart = restart === undefined || typeof restart === 'boolean';
+  if ((isRate || bytesPerSecond === undefined) && isRestart) {
+    return { ...(isRate ? { bytesPerSecond } : {}), restart: restart === true };
+  }
+  const message = 'bytesPerSecond must be at least 1, restart true or false';
+  throw new ProtocolError('DEDUPFS_BAD_REQUEST', message, request.id);
+}
+
+/** @throws ProtocolError when `afterIno` is there and no inode number */
+export function parseDamageParams(request: Request): DamageParams {
+  const { afterIno } = request.params;
+  if (afterIno === undefined) return {};
+  if (typeof afterIno === 'number' && Number.isSafeInteger(afterIno)) return { afterIno };
+  throw new ProtocolError('DEDUPFS_BAD_REQUEST', 'afterIno must be an integer', request.id);
+}
+
+/** @throws ProtocolError when `tree` is no absolute path */
+export function parseHealParams(request: Request): HealParams {
+  const { tree } = request.params;
+  if (typeof tree === 'string' && tree.startsWith('/') && !tree.includes('\0')) return { tree };
+  throw new ProtocolError('DEDUPFS_BAD_REQUEST', 'tree must be an absolute path', request.id);
 }
 
 function parseObject(line: string): Record<string, unknown> {

@@ -12,9 +12,12 @@ import {
   CONNECTIONS_MAX,
   encodeLine,
   parseCheckpointParams,
+  parseDamageParams,
   parseFsckParams,
   parseGcParams,
+  parseHealParams,
   parseRequest,
+  parseScrubParams,
   PROGRESS_INTERVAL_MS,
   ProtocolError,
   REQUEST_BYTES_MAX,
@@ -45,8 +48,8 @@ export class ControlServer {
   readonly #server: Server;
   readonly #connections = new Set<Connection>();
   readonly #closing: { promise: Promise<void>; settle: (error: Error | undefined) => void };
-  /** gc and fsck walk the whole store: one at a time. Undefined: none runs. */
-  #longRunning: string | undefined;
+  /** What runs now and goes through the whole store, by what may not run twice. */
+  readonly #longRunning = new Map<Exclusion, string>();
   /** Set when no more connections come; resolves when the last one has ended. */
   #ended: Promise<void> | undefined;
 
@@ -106,13 +109,17 @@ export class ControlServer {
       socket.destroy();
       return;
     }
-    const connection = new Connection(socket, (request, progress) => this.#run(request, progress));
+    const connection = new Connection(socket, (...args) => this.#run(...args));
     this.#connections.add(connection);
     socket.on('error', (error) => this.#options.log.debug({ err: error }, 'control connection'));
     socket.on('close', () => this.#connections.delete(connection));
   }
 
-  async #run(request: Request, onProgress: (progress: unknown) => void): Promise<unknown> {
+  async #run(
+    request: Request,
+    onProgress: (progress: unknown) => void,
+    signal: AbortSignal,
+  ): Promise<unknown> {
     const { store } = this.#options;
     switch (request.method) {
       case 'ping':
@@ -123,11 +130,21 @@ export class ControlServer {
         return store.planGc(parseGcParams(request).threshold);
       case 'gc': {
         const options = { ...parseGcParams(request), onProgress };
-        return this.#exclusively('gc', () => store.gc(options));
+        return this.#exclusively('checks', 'gc', () => store.gc(options));
       }
       case 'fsck': {
         const options = { ...parseFsckParams(request), onProgress };
-        return this.#exclusively('fsck', () => store.fsck(options));
+        return this.#exclusively('checks', 'fsck', () => store.fsck(options));
+      }
+      case 'scrub': {
+        const options = { ...parseScrubParams(request), onProgress, signal };
+        return this.#exclusively('scrub', 'scrub', () => store.scrub(options));
+      }
+      case 'damage':
+        return store.listDamage(parseDamageParams(request));
+      case 'heal': {
+        const options = { ...parseHealParams(request), onProgress, signal };
+        return this.#exclusively('heal', 'heal', () => store.heal(options));
       }
       case 'checkpoint':
         return store.checkpoint(parseCheckpointParams(request));
@@ -145,33 +162,44 @@ export class ControlServer {
     return { pid: process.pid, mountpoint, version };
   }
 
-  async #exclusively<T>(name: string, task: () => Promise<T>): Promise<T> {
-    if (this.#longRunning !== undefined) {
-      const message = `${this.#longRunning} is already running on this store; try again later`;
+  async #exclusively<T>(what: Exclusion, name: string, task: () => Promise<T>): Promise<T> {
+    const running = this.#longRunning.get(what);
+    if (running !== undefined) {
+      const message = `${running} is already running on this store; try again later`;
       throw new UserError(ExitCode.BUSY, 'DEDUPFS_BUSY', message);
     }
-    this.#longRunning = name;
+    this.#longRunning.set(what, name);
     try {
       return await task();
     } finally {
-      this.#longRunning = undefined;
+      this.#longRunning.delete(what);
     }
   }
 }
 
-type Run = (request: Request, onProgress: (progress: unknown) => void) => Promise<unknown>;
+/** gc and fsck exclude one another; scrub and heal get along with all but their own kind. */
+type Exclusion = 'checks' | 'scrub' | 'heal';
+
+/** @param signal the client is gone: nobody waits for the result */
+type Run = (
+  request: Request,
+  onProgress: (progress: unknown) => void,
+  signal: AbortSignal,
+) => Promise<unknown>;
 
 /** One client: reads its lines, runs its requests, writes the replies. */
 class Connection {
   readonly #socket: Socket;
   readonly #run: Run;
   readonly #lines = new LineSplitter(REQUEST_BYTES_MAX);
+  readonly #gone = new AbortController();
   #underWay = 0;
 
   constructor(socket: Socket, run: Run) {
     this.#socket = socket;
     this.#run = run;
     socket.on('data', (piece) => this.#receive(piece));
+    socket.on('close', () => this.#gone.abort());
   }
 
   end(): void {
@@ -204,7 +232,7 @@ class Connection {
       if (this.#underWay > REQUESTS_MAX) {
         throw new ProtocolError('DEDUPFS_BUSY', `at most ${REQUESTS_MAX} requests at once`, id);
       }
-      const result = await this.#run(request, this.#progressOf(request.id));
+      const result = await this.#run(request, this.#progressOf(id), this.#gone.signal);
       this.#send({ id, result });
     } catch (error) {
       if (error instanceof ProtocolError) id = error.id;

@@ -1,11 +1,15 @@
 // Gives chunks back: finds the frame, decodes it, checks the chunk against its fingerprint (G2), and
 // keeps the plain bytes of the most recent frames: who wants one chunk mostly wants the next.
+//
+// What is bad is read once more, past all caches: only bytes that are bad at rest are reported as
+// damage. A frame that does not decode takes all its chunks with it, a damaged directory the pack.
 
 import type { BlockStore } from '../blockstore/block-store.ts';
 import type { Frame } from '../blockstore/frame.ts';
+import type { Pack } from '../blockstore/pack.ts';
 import type { KeyedHash } from '../blake3.ts';
 import { CorruptionError } from '../errors.ts';
-import type { ChunkId, ChunkIndex, ChunkLocation } from './chunk-index.ts';
+import type { ChunkId, ChunkIndex, ChunkLocation, DamageListener } from './chunk-index.ts';
 import { decompress } from './codec.ts';
 import { PackCache } from './pack-cache.ts';
 import type { PackWriter } from './pack-writer.ts';
@@ -33,6 +37,7 @@ export class ChunkReader {
   readonly #writer: PackWriter;
   readonly #packs: PackCache;
   readonly #hash: KeyedHash;
+  readonly #damage: DamageListener;
   /** By place of each of their chunks (see `keyOf`). */
   readonly #byPlace = new Map<number, DecodedFrame>();
   /** By place of their first chunk, the least recently used first. */
@@ -44,11 +49,13 @@ export class ChunkReader {
     readonly writer: PackWriter;
     readonly blockStore: BlockStore;
     readonly hash: KeyedHash;
+    readonly damage: DamageListener;
   }) {
     this.#index = options.index;
     this.#writer = options.writer;
     this.#packs = new PackCache(options.blockStore);
     this.#hash = options.hash;
+    this.#damage = options.damage;
   }
 
   /**
@@ -58,16 +65,27 @@ export class ChunkReader {
   read(chunk: ChunkId): Buffer {
     const location = this.#index.locate(chunk);
     try {
-      const frame = this.#frame(location);
-      const decoded = frame.chunks[location.index - frame.first];
-      if (decoded === undefined) throw new CorruptionError('its frame is shorter than its place');
-      if (!decoded.isVerified) this.#verify(decoded, location);
-      return decoded.plain;
+      return this.#read(location);
+    } catch (first) {
+      if (!(first instanceof CorruptionError)) throw first;
+      this.#forget(location);
+    }
+    try {
+      return this.#read(location);
     } catch (cause) {
       if (!(cause instanceof CorruptionError)) throw cause;
+      this.#report(chunk, location, cause);
       const { packId } = location;
       throw new CorruptionError(`chunk ${chunk} in pack ${packId} cannot be read`, { cause });
     }
+  }
+
+  #read(location: ChunkLocation): Buffer {
+    const frame = this.#frame(location);
+    const decoded = frame.chunks[location.index - frame.first];
+    if (decoded === undefined) throw new CorruptionError('its frame is shorter than its place');
+    if (!decoded.isVerified) this.#verify(decoded, location);
+    return decoded.plain;
   }
 
   #frame({ packId, index }: ChunkLocation): DecodedFrame {
@@ -78,13 +96,45 @@ export class ChunkReader {
       this.#recent.set(key, known);
       return known;
     }
-    const frame = decodeFrame(this.#writer.find(packId, index) ?? this.#readFrame(packId, index));
+    const stored = this.#writer.find(packId, index) ?? this.#readPack(packId).frameOf(index);
+    const frame = decodeFrame(stored);
     this.#keep(packId, frame);
     return frame;
   }
 
-  #readFrame(packId: number, index: number): Frame {
-    return this.#packs.read(packId, (id) => this.#index.arenaOf(id)).frameOf(index);
+  /** @throws DamagedPackError */
+  #readPack(packId: number): Pack {
+    try {
+      return this.#packs.read(packId, (id) => this.#index.arenaOf(id));
+    } catch (cause) {
+      if (!(cause instanceof CorruptionError)) throw cause;
+      throw new DamagedPackError(cause.message, { cause });
+    }
+  }
+
+  #forget({ packId, index }: ChunkLocation): void {
+    this.#packs.forget(packId);
+    const known = this.#byPlace.get(keyOf(packId, index));
+    if (known !== undefined) this.#drop(keyOf(packId, known.first), known);
+  }
+
+  #report(chunk: ChunkId, location: ChunkLocation, cause: CorruptionError): void {
+    const { packId, index } = location;
+    this.#damage.chunkDamaged(chunk, { packId, index }, cause);
+    if (cause instanceof DamagedPackError) this.#damage.packDamaged(packId, cause);
+    const others = cause instanceof DamagedFrameError ? cause.chunks : this.#badBeside(location);
+    for (const { fingerprint, index } of others) {
+      const other = this.#index.at(fingerprint, packId, index);
+      if (other !== undefined) this.#damage.chunkDamaged(other, { packId, index }, cause);
+    }
+  }
+
+  /** A frame that decodes in spite of damage: what lies beside the bad chunk is suspicious. */
+  #badBeside({ packId, index }: ChunkLocation): PlacedFingerprint[] {
+    const frame = this.#byPlace.get(keyOf(packId, index));
+    return (frame?.chunks ?? [])
+      .map((chunk, position) => ({ ...chunk, index: (frame?.first ?? 0) + position }))
+      .filter(({ plain, fingerprint }) => !this.#hash.digest(plain).equals(fingerprint));
   }
 
   #verify(decoded: DecodedChunk, location: ChunkLocation): void {
@@ -115,10 +165,36 @@ export class ChunkReader {
     this.#decodedBytes += frame.bytes;
     for (const [key, oldest] of this.#recent) {
       if (this.#decodedBytes <= DECODED_BYTES_MAX) return;
-      this.#recent.delete(key);
-      oldest.chunks.forEach((_, position) => this.#byPlace.delete(key + position));
-      this.#decodedBytes -= oldest.bytes;
+      this.#drop(key, oldest);
     }
+  }
+
+  /** @param key place of the frame's first chunk */
+  #drop(key: number, frame: DecodedFrame): void {
+    this.#recent.delete(key);
+    frame.chunks.forEach((_, position) => this.#byPlace.delete(key + position));
+    this.#decodedBytes -= frame.bytes;
+  }
+}
+
+interface PlacedFingerprint {
+  readonly fingerprint: Buffer;
+  /** In the pack. */
+  readonly index: number;
+}
+
+/** Nothing in the pack can be told. */
+class DamagedPackError extends CorruptionError {}
+
+/** None of the frame's chunks can be told. */
+class DamagedFrameError extends CorruptionError {
+  readonly chunks: readonly PlacedFingerprint[];
+
+  constructor(frame: Frame, cause: CorruptionError) {
+    super(cause.message, { cause });
+    this.chunks = frame.entries.map(({ fingerprint }, position) => {
+      return { fingerprint: Buffer.from(fingerprint), index: frame.first + position };
+    });
   }
 }
 
@@ -126,10 +202,10 @@ function keyOf(packId: number, index: number): number {
   return packId * PACK_CHUNKS_MAX + index;
 }
 
-/** @throws CorruptionError  the frame does not decode to what its directory says */
+/** @throws DamagedFrameError  the frame does not decode to what its directory says */
 function decodeFrame(frame: Frame): DecodedFrame {
-  const plain = decompress(frame.stored, frame.codec, frame.plainBytes);
   let offset = 0;
+  const plain = decompressFrame(frame);
   const chunks = frame.entries.map((entry): DecodedChunk => {
     const start = offset;
     offset += entry.plainBytes;
@@ -140,4 +216,13 @@ function decodeFrame(frame: Frame): DecodedFrame {
     };
   });
   return { first: frame.first, bytes: plain.length, chunks };
+}
+
+function decompressFrame(frame: Frame): Buffer {
+  try {
+    return decompress(frame.stored, frame.codec, frame.plainBytes);
+  } catch (cause) {
+    if (!(cause instanceof CorruptionError)) throw cause;
+    throw new DamagedFrameError(frame, cause);
+  }
 }

@@ -19,6 +19,8 @@ export interface Span {
 
 export interface IngestJob {
   readonly segments: readonly Segment[];
+  /** Only what a quarantined chunk lacks is stored; other chunks come out as holes. For heal. */
+  readonly onlyWanted?: boolean;
   /**
    * Called once the content has been read and cut. What the cuts do not cover goes into a later
    * job; the pieces' memory is not needed by this one any more.
@@ -38,6 +40,12 @@ interface NewChunk {
   readonly number: number;
   readonly plainBytes: number;
 }
+
+/** Synchronous: finds the chunk with this content, or makes it known. */
+type LookUp = (
+  fingerprint: Uint8Array,
+  plainBytes: number,
+) => { chunk: ChunkId | undefined; isNew: false } | { chunk: ChunkId; isNew: true };
 
 export class Ingest {
   readonly #workers: WorkerPool;
@@ -99,13 +107,21 @@ export class Ingest {
       job.onCut(reply.spans.map(coverOf));
       // In order, or this job could find a chunk that a later one is still to store.
       await previous.lookedUp;
-      // No await between find and add: a chunk that two jobs bring is added once.
-      const { spans, fresh } = this.#lookUp(reply.spans, reply.fingerprints);
-      done.lookedUp();
-      if (fresh.length > 0) await this.#store(slot, fresh, reply.fingerprints);
-      await previous.out;
-      // What an earlier job failed to store, this one may refer to.
-      if (this.#failure !== undefined) throw new Error('an earlier job failed');
+      const lookUp = job.onlyWanted === true ? this.#lookUpWanted : this.#lookUpAll;
+      let spans: Span[][];
+      let damageCount: number;
+      do {
+        damageCount = this.#index.damageCount;
+        // No await between find and add: a chunk that two jobs bring is added once.
+        const found = this.#lookUp(reply.spans, reply.fingerprints, lookUp);
+        done.lookedUp();
+        if (found.fresh.length > 0) await this.#store(slot, found.fresh, reply.fingerprints);
+        await previous.out;
+        // What an earlier job failed to store, this one may refer to.
+        if (this.#failure !== undefined) throw new Error('an earlier job failed');
+        ({ spans } = found);
+        // A chunk that was found may have turned out bad since; its content is still here.
+      } while (this.#index.damageCount !== damageCount);
       done.install(spans);
     } finally {
       this.#workers.release(slot);
@@ -115,6 +131,7 @@ export class Ingest {
   #lookUp(
     lengths: readonly Uint32Array[],
     fingerprints: Uint8Array,
+    lookUp: LookUp,
   ): { spans: Span[][]; fresh: NewChunk[] } {
     const fresh: NewChunk[] = [];
     let number = 0;
@@ -122,11 +139,8 @@ export class Ingest {
       if (length >= HOLE_FLAG) return { bytes: length - HOLE_FLAG, chunk: undefined };
       const at = number * DIGEST_BYTES;
       const fingerprint = fingerprints.subarray(at, at + DIGEST_BYTES);
-      let chunk = this.#index.find(fingerprint);
-      if (chunk === undefined) {
-        chunk = this.#index.add(fingerprint, length);
-        fresh.push({ chunk, number, plainBytes: length });
-      }
+      const { chunk, isNew } = lookUp(fingerprint, length);
+      if (isNew) fresh.push({ chunk, number, plainBytes: length });
       number += 1;
       return { bytes: length, chunk };
     };
@@ -134,6 +148,17 @@ export class Ingest {
     assert(number * DIGEST_BYTES === fingerprints.length, 'one fingerprint for each chunk');
     return { spans, fresh };
   }
+
+  readonly #lookUpAll: LookUp = (fingerprint, plainBytes) => {
+    const chunk = this.#index.find(fingerprint);
+    if (chunk !== undefined) return { chunk, isNew: false };
+    return { chunk: this.#index.add(fingerprint, plainBytes), isNew: true };
+  };
+
+  readonly #lookUpWanted: LookUp = (fingerprint, plainBytes) => {
+    if (!this.#index.isWanted(fingerprint)) return { chunk: undefined, isNew: false };
+    return { chunk: this.#index.add(fingerprint, plainBytes), isNew: true };
+  };
 
   async #store(
     slot: WorkerSlot,

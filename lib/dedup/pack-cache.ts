@@ -1,9 +1,7 @@
-// The packs read last, copied out of LMDB: its view ends with the next get and costs a copy of the
-// whole value each time, while a reader wants a pack's frames one after the other.
+// The packs read last: a reader wants a pack's frames one after the other.
 
 import type { BlockStore } from '../blockstore/block-store.ts';
 import { Pack } from '../blockstore/pack.ts';
-import { native } from '../native.ts';
 
 /** For so many readers at once, at about 0.6 MiB each. */
 const PACKS_MAX = 4;
@@ -30,13 +28,16 @@ export class PackCache {
       this.#packs = [...this.#packs.filter((cached) => cached !== known), known];
       return known.pack;
     }
-    const view = this.#blockStore.read(arenaOf(packId), packId);
     const spare = this.#packs.length < PACKS_MAX ? undefined : this.#packs.shift()?.memory;
-    const isLargeEnough = spare !== undefined && spare.length >= view.length;
-    const memory = isLargeEnough ? spare : Buffer.allocUnsafeSlow(view.length);
-    native.copy(view, 0, memory, 0, view.length);
-    const pack = new Pack(memory.subarray(0, view.length), packId);
+    const bytes = this.#blockStore.read(arenaOf(packId), packId, spare);
+    const memory = spare !== undefined && bytes.buffer === spare.buffer ? spare : bytes;
+    const pack = new Pack(bytes, packId);
     this.#packs.push({ packId, pack, memory });
     return pack;
+  }
+
+  /** The next read asks the block store again. */
+  forget(packId: number): void {
+    this.#packs = this.#packs.filter((cached) => cached.packId !== packId);
   }
 }

@@ -8,12 +8,10 @@ import type { Frame, FrameContent } from '../blockstore/frame.ts';
 import { PackBuilder } from '../blockstore/pack.ts';
 import type { BlockStore } from '../blockstore/block-store.ts';
 import { NoSpaceError } from '../errors.ts';
+import { isFullError } from '../host-room.ts';
 
 /** Bound on sealed packs that are not durable yet; beyond it, ingest waits. */
 export const IN_FLIGHT_BYTES_MAX = 12 * 1024 * 1024;
-
-/** What LMDB writes besides the packs of a batch: pages of its trees. */
-const LMDB_MARGIN_BYTES = 1024 * 1024;
 
 export interface SealedPack {
   readonly packId: number;
@@ -29,8 +27,6 @@ export interface PackWriterOptions {
   nextPackId(): number;
   /** Number of the commit that will name the packs put now. */
   batch(): number;
-  /** Whether the host has room for so many more bytes. */
-  hasRoom(bytes: number): boolean;
   /** Called when a pack has its arena, before it is durable. */
   onSealed(pack: SealedPack): void;
 }
@@ -99,10 +95,6 @@ export class PackWriter {
     const { blockStore } = this.#options;
     const { builder, packId } = pending;
     try {
-      // LMDB corrupts the process's memory when its writes meet a full disk again and again.
-      if (!this.#options.hasRoom(this.#inFlightBytes + LMDB_MARGIN_BYTES)) {
-        throw new NoSpaceError('the host has no room for the packs under way');
-      }
       if (pending.arena === undefined) {
         pending.arena = blockStore.arenaFor(bytes.length);
         this.#options.onSealed({ packId, arena: pending.arena, recordBytes: builder.recordBytes });
@@ -201,5 +193,5 @@ export class PackWriter {
 
 /** Arenas report what LMDB and the host say, as NoSpaceError or with the host's code. */
 function isNoSpace(error: unknown): boolean {
-  return error instanceof NoSpaceError || (error as { code?: unknown }).code === 'ENOSPC';
+  return error instanceof NoSpaceError || isFullError(error);
 }

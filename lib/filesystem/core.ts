@@ -34,6 +34,8 @@ export interface Core {
   readonly gate: CommitGate;
   readonly semantics: Semantics;
   readonly log: Logger;
+  /** A read of the file met damage. */
+  noteDamage(ino: number): void;
 }
 
 const SET_USER_ID = 0o4000;

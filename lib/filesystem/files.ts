@@ -78,7 +78,7 @@ export function readFile(core: Core, file: OpenFile, offset: number, into: Buffe
     content.read(offset, into.subarray(0, bytes));
   } catch (error) {
     if (!(error instanceof CorruptionError)) throw error;
-    core.log.error({ err: error, ino: inode.ino, offset, bytes }, 'read of damaged data refused');
+    core.noteDamage(inode.ino);
     throw new DedupfsError(`inode ${inode.ino}, bytes ${offset} to ${offset + bytes}`, {
       cause: error,
     });

@@ -14,6 +14,8 @@ import type { CommitGate } from './gate.ts';
 const SEGMENTS_PER_TURN = 64;
 
 const ROWS_PER_QUERY = 256;
+/** After the host had no room for the commit of a turn. */
+const RETRY_MS = 200;
 /** Chunks that may change before `reclaimAll` commits. */
 const CHANGES_PER_COMMIT = 16 * 1024;
 
@@ -32,21 +34,21 @@ export class OrphanReclaimer {
   #isScheduled = false;
   /** Rows of earlier mounts that are not queued yet: those after `after`, below `upTo`. */
   #leftovers = { after: 0, upTo: 0 };
-  readonly #mayChange: () => boolean;
+  readonly #tryChange: () => 'begun' | 'later' | 'never';
 
   constructor(parts: {
     readonly metastore: Metastore;
     readonly contents: ContentTable;
     readonly ingest: ContentIngest;
     readonly gate: CommitGate;
-    /** Asked before each turn, and noted as the beginning of a change; false: read-only. */
-    readonly mayChange: () => boolean;
+    /** Asked before each turn, and noted as the beginning of a change. Later: the host is full. */
+    readonly tryChange: () => 'begun' | 'later' | 'never';
   }) {
     this.#metastore = parts.metastore;
     this.#contents = parts.contents;
     this.#ingest = parts.ingest;
     this.#gate = parts.gate;
-    this.#mayChange = parts.mayChange;
+    this.#tryChange = parts.tryChange;
   }
 
   /** The inode lost its last name. @param handles how many are open on it */
@@ -93,20 +95,24 @@ export class OrphanReclaimer {
     setImmediate(() => {
       this.#gate.whenOpen(() => {
         this.#isScheduled = false;
-        this.#turn();
-        if (this.#queue.length > 0 || this.#leftovers.upTo > 0) this.#schedule();
+        const answer = this.#tryChange();
+        if (answer === 'begun') this.#turn();
+        // Their rows stay, and the next mount reclaims them.
+        if (answer === 'never') this.#forgetAll();
+        if (this.#queue.length === 0 && this.#leftovers.upTo === 0) return;
+        if (answer === 'later') setTimeout(() => this.#schedule(), RETRY_MS).unref();
+        else this.#schedule();
       });
     });
   }
 
+  #forgetAll(): void {
+    this.#queue.length = 0;
+    this.#leftovers = { after: 0, upTo: 0 };
+  }
+
   /** Some of the work: bounded, so that requests are answered in between. */
   #turn(): void {
-    if (!this.#mayChange()) {
-      // Their rows stay, and the next mount reclaims them.
-      this.#queue.length = 0;
-      this.#leftovers = { after: 0, upTo: 0 };
-      return;
-    }
     let segments = SEGMENTS_PER_TURN;
     while (segments > 0) {
       if (this.#queue.length === 0) this.#queueRows();

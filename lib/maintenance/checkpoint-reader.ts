@@ -108,6 +108,7 @@ async function useArena<T>(
   try {
     arena = CheckpointArena.open(folder, id);
   } catch (error) {
+    if (!isDamage(error)) throw error;
     noteDamage(id, error);
     return undefined;
   }
@@ -118,11 +119,16 @@ async function useArena<T>(
       if (used !== undefined) return used;
     }
   } catch (error) {
-    noteDamage(id, error); // LMDB's own pages are damaged: the rest of this arena cannot be found
+    if (!isDamage(error)) throw error;
+    noteDamage(id, error); // LMDB's own pages: what else is in this arena cannot be found
   } finally {
     await arena.close();
   }
   return undefined;
+}
+
+function isDamage(error: unknown): boolean {
+  return error instanceof CorruptionError || (error as Error).message.startsWith('MDB_');
 }
 
 /** The newest checkpoint with a valid manifest; its pages are not looked at. */

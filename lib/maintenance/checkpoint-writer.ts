@@ -7,8 +7,12 @@
 import { setImmediate } from 'node:timers/promises';
 import { blake3 } from '../blake3.ts';
 import type { CheckpointArena } from '../blockstore/checkpoint-arena.ts';
-import { packManifest, type CheckpointManifest } from '../blockstore/checkpoint-manifest.ts';
-import { FRAME_BYTES_MAX, NO_CHUNK } from '../blockstore/frame.ts';
+import {
+  NO_CHUNK,
+  packManifest,
+  type CheckpointManifest,
+} from '../blockstore/checkpoint-manifest.ts';
+import { FRAME_BYTES_MAX } from '../blockstore/frame.ts';
 import { PackBuilder, PackKind } from '../blockstore/pack.ts';
 import { MAP_ENTRY_BYTES, mapCount, PageMap, PAGES_PER_MAP } from '../blockstore/page-map.ts';
 import { PAGE_FINGERPRINT_BYTES, pagesOfMap, type StoredPage } from '../blockstore/page-map.ts';

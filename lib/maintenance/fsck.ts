@@ -30,6 +30,7 @@ import { packTotals } from './checks/pack-totals.ts';
 import { packsAbove } from './checks/packs-above.ts';
 import { packsKnown } from './checks/packs-known.ts';
 import { packsStored } from './checks/packs-stored.ts';
+import { quarantine } from './checks/quarantine.ts';
 import { sequences } from './checks/sequences.ts';
 import { symlinks } from './checks/symlinks.ts';
 import { totals } from './checks/totals.ts';
@@ -52,6 +53,7 @@ export const CHECKS: readonly Check[] = [
   extentMapsCheck,
   extentBounds,
   chunkReferences,
+  quarantine,
   packTotals,
   arenaTotals,
   totals,

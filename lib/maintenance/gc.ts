@@ -4,6 +4,9 @@
 // to date -> move its live chunks into new packs, in slices between requests -> commit: the new packs
 // and rows are durable -> drop the arena's rows -> commit -> unlink. A crash anywhere leaves either
 // the old place valid or a file without a row, which the next mount removes.
+//
+// Each chunk is verified before it moves. One that is bad is quarantined instead and then counts as
+// dead, so that damage does not pin an arena.
 
 import { expectDefined } from '../assert.ts';
 import type { BlockStore } from '../blockstore/block-store.ts';
@@ -18,16 +21,25 @@ import { CorruptionError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import type { Metastore } from '../metastore/metastore.ts';
 import { ArenaState } from '../metastore/packs.ts';
+import type { DamageRegister } from './damage.ts';
 import { planGc, type GcPlan, type PlannedArena } from './gc-plan.ts';
 
 /** Packs looked at before requests get their turn again: at 512 KiB each, some milliseconds. */
 const PACKS_PER_SLICE = 1;
+/** Rows of packs read at once. */
+const PACKS_PER_LOOK = 1024;
 
 interface LiveChunk {
   readonly chunk: ChunkId;
   readonly entry: PackEntry;
-  /** In its frame. */
-  readonly position: number;
+  /** In its pack. */
+  readonly index: number;
+  /** Of its plain bytes in those of its frame. */
+  readonly offset: number;
+}
+
+interface VerifiedChunk extends LiveChunk {
+  readonly plain: Buffer;
 }
 
 export interface GcParts {
@@ -35,6 +47,7 @@ export interface GcParts {
   readonly blockStore: BlockStore;
   readonly packWriter: PackWriter;
   readonly hash: KeyedHash;
+  readonly damage: DamageRegister;
   /** For frames that have lost some of their chunks. */
   readonly compressor: CodedCompressor;
   readonly log: Logger;
@@ -129,7 +142,7 @@ export class GarbageCollector {
     request: GcRequest,
   ): Promise<void> {
     const { metastore, blockStore, log } = this.#parts;
-    let after = 0;
+    let after = -1;
     for (;;) {
       const packs = metastore.packs.list(planned.arena, after, PACKS_PER_SLICE);
       const last = packs.at(-1);
@@ -141,7 +154,7 @@ export class GarbageCollector {
       request.onProgress?.({ bytesDone: progress.moved, bytesTotal: plan.bytesToMove });
       await new Promise((resolve) => setImmediate(resolve));
     }
-    await this.#parts.commit();
+    await this.#giveUpDamaged(planned.arena);
     const left = metastore.packs.arena(planned.arena)?.live ?? 0;
     if (left > 0) {
       log.error({ arena: planned.arena, liveBytes: left }, 'gc keeps an arena it could not empty');
@@ -156,6 +169,25 @@ export class GarbageCollector {
     progress.freed += bytes;
     progress.removed += 1;
     log.info({ arena: planned.arena, bytes }, 'gc removed an arena');
+  }
+
+  /** What is still live in the arena could not be found there: it is damaged, or its row is. */
+  async #giveUpDamaged(arena: number): Promise<void> {
+    const { metastore, damage } = this.#parts;
+    await damage.settle();
+    await this.#parts.commit();
+    if ((metastore.packs.arena(arena)?.live ?? 0) === 0) return;
+    for (let after = -1; ;) {
+      const packs = metastore.packs.list(arena, after, PACKS_PER_LOOK);
+      for (const { id } of packs.filter(({ nlive }) => nlive > 0)) {
+        damage.packDamaged(id, new CorruptionError('gc did not find all its live chunks'));
+      }
+      const last = packs.at(-1);
+      if (last === undefined) break;
+      after = last.id;
+    }
+    await damage.settle();
+    await this.#parts.commit();
   }
 
   async #seal(arena: number): Promise<void> {
@@ -179,7 +211,7 @@ export class GarbageCollector {
   }
 
   #movePack(arena: number, packId: number): number {
-    const { blockStore, log } = this.#parts;
+    const { blockStore, damage } = this.#parts;
     let bytes = 0;
     try {
       const pack = new Pack(blockStore.read(arena, packId), packId);
@@ -191,54 +223,80 @@ export class GarbageCollector {
       }
     } catch (error) {
       if (!(error instanceof CorruptionError)) throw error;
-      log.error({ err: error, arena, pack: packId }, 'gc met damage; the pack stays where it is');
+      damage.packDamaged(packId, error);
     }
     return bytes;
   }
 
-  /**
-   * Moves what is live of a frame: as it is when that is all of it, else compressed anew.
-   * @throws CorruptionError  it is damaged: it must not be given a new, unbroken home
-   */
+  /** Moves what is live of a frame: as it is when that is all of it, else compressed anew. */
   #moveFrame(packId: number, frame: Frame): number {
-    const { metastore, packWriter, compressor } = this.#parts;
-    const live: LiveChunk[] = [];
-    frame.entries.forEach((entry, position) => {
-      const chunk = metastore.chunks.at(entry.fingerprint, packId, frame.first + position);
-      if (chunk !== undefined) live.push({ chunk, entry, position });
-    });
+    const { packWriter, compressor } = this.#parts;
+    const live = this.#verify(packId, frame, this.#liveOf(packId, frame));
     if (live.length === 0) return 0;
-    const plains = this.#verify(frame, live);
     const isWhole = live.length === frame.entries.length;
-    const content = isWhole ? frame : compressFrame(plains, compressor);
+    const content = isWhole
+      ? frame
+      : compressFrame(
+          live.map(({ plain }) => plain),
+          compressor,
+        );
     const place = packWriter.append({
       chunks: live.map(({ entry, chunk }) => ({ ...entry, chunk })),
       codec: content.codec,
       stored: content.stored,
     });
-    const plainBytes = live.map(({ entry }) => entry.plainBytes);
-    const shares = shareStoredBytes(plainBytes, content.stored.length);
-    live.forEach(({ chunk }, position) => {
-      const storedBytes = expectDefined(shares[position], 'share');
-      metastore.chunks.place(chunk, {
-        packId: place.packId,
-        index: place.index + position,
-        storedBytes,
-      });
-    });
+    this.#place(live, place, content.stored.length);
     return content.stored.length;
   }
 
-  #verify(frame: Frame, live: readonly LiveChunk[]): Buffer[] {
-    const plain = decompress(frame.stored, frame.codec, frame.plainBytes);
-    return live.map(({ chunk, entry, position }) => {
-      let offset = 0;
-      for (const before of frame.entries.slice(0, position)) offset += before.plainBytes;
-      const bytes = plain.subarray(offset, offset + entry.plainBytes);
-      if (!this.#parts.hash.digest(bytes).equals(entry.fingerprint)) {
-        throw new CorruptionError(`chunk ${chunk} does not match its fingerprint`);
-      }
-      return bytes;
+  #place(
+    live: readonly LiveChunk[],
+    { packId, index }: { readonly packId: number; readonly index: number },
+    bytes: number,
+  ): void {
+    const plainBytes = live.map(({ entry }) => entry.plainBytes);
+    const shares = shareStoredBytes(plainBytes, bytes);
+    live.forEach(({ chunk }, position) => {
+      const storedBytes = expectDefined(shares[position], 'share');
+      this.#parts.metastore.chunks.place(chunk, { packId, index: index + position, storedBytes });
     });
+  }
+
+  #liveOf(packId: number, frame: Frame): LiveChunk[] {
+    const { chunks } = this.#parts.metastore;
+    const live: LiveChunk[] = [];
+    let offset = 0;
+    for (const [position, entry] of frame.entries.entries()) {
+      const index = frame.first + position;
+      const chunk = chunks.at(entry.fingerprint, packId, index);
+      if (chunk !== undefined) live.push({ chunk, entry, index, offset });
+      offset += entry.plainBytes;
+    }
+    return live;
+  }
+
+  /** Those that are what they should be; the others must not be given a new, unbroken home. */
+  #verify(packId: number, frame: Frame, live: readonly LiveChunk[]): VerifiedChunk[] {
+    if (live.length === 0) return [];
+    const { hash, damage } = this.#parts;
+    let plain: Buffer;
+    try {
+      plain = decompress(frame.stored, frame.codec, frame.plainBytes);
+    } catch (error) {
+      if (!(error instanceof CorruptionError)) throw error;
+      for (const { chunk, index } of live) damage.chunkDamaged(chunk, { packId, index }, error);
+      return [];
+    }
+    const verified: VerifiedChunk[] = [];
+    for (const one of live) {
+      const bytes = plain.subarray(one.offset, one.offset + one.entry.plainBytes);
+      if (hash.digest(bytes).equals(one.entry.fingerprint)) {
+        verified.push({ ...one, plain: bytes });
+      } else {
+        const cause = new CorruptionError('gc found that it does not match its fingerprint');
+        damage.chunkDamaged(one.chunk, { packId, index: one.index }, cause);
+      }
+    }
+    return verified;
   }
 }

@@ -77,6 +77,21 @@ export function metastoreDefect(path: string, uuid: string | undefined): string 
   }
 }
 
+/** How far the packs are ahead of a sound metastore, more than a crash can bring about. */
+export async function metastoreLag(
+  path: string,
+  blockStore: BlockStore,
+): Promise<{ readonly batch: number; readonly packBatch: number } | undefined> {
+  const database = new MetaDatabase(path, { create: false, isReadOnly: true });
+  try {
+    const { batch } = loadCounters(database.connection);
+    const { batch: packBatch } = await lookBeyond(database.connection, blockStore);
+    return packBatch > batch + BATCHES_SKIPPED ? { batch, packBatch } : undefined;
+  } finally {
+    database.close();
+  }
+}
+
 export interface RebuildMetastoreParts {
   /** Of the restored image. */
   readonly path: string;
@@ -124,16 +139,16 @@ export async function rebuildMetastore(parts: RebuildMetastoreParts): Promise<Re
 interface Seen {
   batch: number;
   pack: number;
-  chunks: number;
+  chunk: number;
   readonly arena: number;
   damagedPacks: number;
 }
 
 async function lookBeyond(connection: Database.Database, blockStore: BlockStore): Promise<Seen> {
-  const { batch, nextPack } = loadCounters(connection);
+  const { batch, nextPack, nextChunk } = loadCounters(connection);
   const arenas = blockStore.arenaIds();
   const last = arenas.at(-1) ?? 0;
-  const seen = { batch, pack: nextPack - 1, chunks: 0, arena: last, damagedPacks: 0 };
+  const seen = { batch, pack: nextPack - 1, chunk: nextChunk - 1, arena: last, damagedPacks: 0 };
   for (const arena of arenas) {
     if (arenaFileDefect(blockStore.path(arena)) !== undefined) continue; // rebuildIndex reports it
     for (const packId of Array.from(blockStore.arena(arena).packIds(nextPack))) {
@@ -149,7 +164,7 @@ function note(seen: Seen, bytes: Buffer, packId: number): void {
   try {
     const pack = new Pack(bytes, packId);
     seen.batch = Math.max(seen.batch, pack.header.batch);
-    seen.chunks += pack.header.count;
+    for (const { chunk } of pack.entries()) seen.chunk = Math.max(seen.chunk, chunk);
   } catch (error) {
     if (!(error instanceof CorruptionError)) throw error;
     seen.damagedPacks += 1;
@@ -163,7 +178,7 @@ function raiseSequences(connection: Database.Database, seen: Seen): number {
   counters.batch = seen.batch + BATCHES_SKIPPED;
   counters.nextIno += INODES_SKIPPED;
   const hidden = seen.damagedPacks * CHUNKS_PER_PACK_MAX;
-  counters.nextChunk += seen.chunks + hidden;
+  counters.nextChunk = Math.max(counters.nextChunk, seen.chunk + 1 + hidden);
   counters.nextPack = Math.max(counters.nextPack, seen.pack + 1);
   counters.nextArena = Math.max(counters.nextArena, seen.arena + 1);
   saveCounters(connection, counters);

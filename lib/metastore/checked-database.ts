@@ -1,20 +1,18 @@
 // Opens SQLite databases whose pages carry checksums (native/src/checked_file.cc). The only file that
 // makes connections: one without our VFS would leave wrong checksums behind.
+//
+// A damaged page fails the statement that wants it with SQLITE_CORRUPT_INDEX; the transaction goes on.
 
 import Database from 'better-sqlite3';
 import { assert } from '../assert.ts';
 import { CorruptionError } from '../errors.ts';
 import { native, nativePath } from '../native.ts';
 
-/** SQLite's code for a page that does not match its checksum. */
-const DAMAGED_PAGE = 'SQLITE_IOERR_DATA';
+/** What the pragma says when nothing is damaged. */
+const STATES = ['on', 'off'];
 let isVfsKnown = false;
 
-/**
- * Opens a database; a new one gets checksums. Every read of a damaged page fails with
- * SQLITE_IOERR_DATA.
- * @throws Error from SQLite
- */
+/** Opens a database; a new one gets checksums. @throws Error from SQLite */
 export function openChecked(path: string, options: Database.Options = {}): Database.Database {
   loadVfs();
   native.selectCheckedVfs(true);
@@ -50,18 +48,14 @@ function pragma(connection: Database.Database): string | undefined {
   return connection.pragma('page_checksums', { simple: true }) as string | undefined;
 }
 
-/** What a statement threw, with damage made plain: CorruptionError names the page. */
+/** What a statement threw, as a CorruptionError that says where when it is damage. */
 export function explainDamage(connection: Database.Database, error: unknown): unknown {
   const { code } = error as { code?: unknown };
-  if (typeof code !== 'string') return error;
-  if (code === DAMAGED_PAGE) {
-    const state = connection.open ? pragma(connection) : undefined;
-    const where = state?.startsWith('bad page') === true ? state : 'a page';
-    return new CorruptionError(
-      `the metastore ${connection.name} is damaged: ${where} does not match its checksum`,
-      { cause: error },
-    );
-  }
-  if (!code.startsWith('SQLITE_CORRUPT') && code !== 'SQLITE_NOTADB') return error;
-  return new CorruptionError(`the metastore ${connection.name} is damaged`, { cause: error });
+  if (typeof code !== 'string' || !/^SQLITE_(CORRUPT|NOTADB)/.test(code)) return error;
+  const state = connection.open ? pragma(connection) : undefined;
+  const isKnown = state !== undefined && !STATES.includes(state);
+  const what = isKnown ? `${state} does not match its checksum` : (error as Error).message;
+  return new CorruptionError(`the metastore ${connection.name} is damaged: ${what}`, {
+    cause: error,
+  });
 }

@@ -3,6 +3,10 @@
 // Changes are summed for the batch and written by `flush`, which runs inside a commit while nothing
 // is being ingested: only then can a chunk without references be dropped, because no job can have
 // found it and not yet referred to it.
+//
+// A quarantined chunk (G6) keeps its row and references, without fingerprint and place, and counts
+// neither as live nor as stored: what is left of its record pins no arena. It is written to the
+// batch at once. The same content stored again (`add`) gives it a place under its old id.
 
 import type Database from 'better-sqlite3';
 import { assert } from '../assert.ts';
@@ -11,6 +15,7 @@ import { CorruptionError } from '../errors.ts';
 import type { Counters } from './counters.ts';
 import type { ReferenceCounter } from './extents.ts';
 import type { PackTable } from './packs.ts';
+import type { QuarantineTable } from './quarantine.ts';
 import type { StatementSource } from './database.ts';
 
 /** Bytes of a fingerprint that the index holds: 128 bits of a keyed hash do not collide. */
@@ -23,10 +28,17 @@ const CACHED_CHUNKS_MAX = 64 * 1024;
 interface Change {
   /** References added less references given up. */
   references: number;
-  /** Set for a chunk that has no row yet. */
-  readonly fresh: { readonly key: string; readonly plainBytes: number } | undefined;
+  /** Set for a chunk that is to be stored in this batch. */
+  fresh: FreshChunk | undefined;
   /** Where its record lies now, when that is new. */
   placement: ChunkPlacement | undefined;
+}
+
+interface FreshChunk {
+  readonly key: string;
+  readonly plainBytes: number;
+  /** Its row is quarantined; otherwise it has none yet. */
+  readonly isReadopted: boolean;
 }
 
 type Row = [
@@ -41,6 +53,7 @@ type Row = [
 export class ChunkTable implements ChunkIndex, ReferenceCounter {
   readonly #counters: Counters;
   readonly #packs: PackTable;
+  readonly #quarantine: QuarantineTable;
   readonly #find: Database.Statement;
   readonly #select: Database.Statement;
   readonly #insert: Database.Statement;
@@ -52,10 +65,23 @@ export class ChunkTable implements ChunkIndex, ReferenceCounter {
   readonly #fresh = new Map<string, ChunkId>();
   /** Rows found lately. */
   readonly #known = new Map<string, ChunkId>();
+  #damageCount = 0;
+  /** Rows written since the last commit by `quarantine`. */
+  #quarantinedCount = 0;
+  /** Quarantined chunks that are stored again in this batch. */
+  #readoptedCount = 0;
 
-  constructor(connection: StatementSource, counters: Counters, packs: PackTable) {
-    this.#counters = counters;
-    this.#packs = packs;
+  constructor(
+    connection: StatementSource,
+    parts: {
+      readonly counters: Counters;
+      readonly packs: PackTable;
+      readonly quarantine: QuarantineTable;
+    },
+  ) {
+    this.#counters = parts.counters;
+    this.#packs = parts.packs;
+    this.#quarantine = parts.quarantine;
     this.#find = connection.prepare('SELECT id FROM chunk WHERE h = ?').pluck();
     this.#select = connection
       .prepare('SELECT h, refs, pack, idx, bytes, stored FROM chunk WHERE id = ?')
@@ -64,7 +90,7 @@ export class ChunkTable implements ChunkIndex, ReferenceCounter {
       'INSERT INTO chunk (id, h, refs, pack, idx, bytes, stored) VALUES (?, ?, ?, ?, ?, ?, ?)',
     );
     this.#update = connection.prepare(
-      'UPDATE chunk SET refs = ?, pack = ?, idx = ?, stored = ? WHERE id = ?',
+      'UPDATE chunk SET h = ?, refs = ?, pack = ?, idx = ?, stored = ? WHERE id = ?',
     );
     this.#addReferences = connection
       .prepare('UPDATE chunk SET refs = refs + ? WHERE id = ? RETURNING refs')
@@ -77,21 +103,71 @@ export class ChunkTable implements ChunkIndex, ReferenceCounter {
     const key = indexed.toString('latin1', 0, INDEXED_BYTES);
     const cached = this.#fresh.get(key) ?? this.#known.get(key);
     if (cached !== undefined) return cached;
-    const row = this.#find.get(indexed) as ChunkId | undefined;
+    const row = this.#stored(indexed);
     if (row === undefined) return undefined;
     if (this.#known.size >= CACHED_CHUNKS_MAX) this.#known.clear();
     this.#known.set(key, row);
     return row;
   }
 
+  #stored(indexed: Buffer): ChunkId | undefined {
+    return this.#find.get(indexed) as ChunkId | undefined;
+  }
+
   add(fingerprint: Uint8Array, plainBytes: number): ChunkId {
+    const indexed = view(fingerprint);
+    const key = indexed.toString('latin1', 0, INDEXED_BYTES);
+    const damaged = this.#quarantine.find(indexed);
+    const isReadopted = damaged?.plainBytes === plainBytes;
+    const chunk = isReadopted ? damaged.chunk : this.#nextId();
+    if (isReadopted) this.#readoptedCount += 1;
+    this.#fresh.set(key, chunk);
+    this.#change(chunk).fresh = { key, plainBytes, isReadopted };
+    return chunk;
+  }
+
+  #nextId(): ChunkId {
     const chunk = this.#counters.nextChunk as ChunkId;
     this.#counters.nextChunk += 1;
-    const key = view(fingerprint).toString('latin1', 0, INDEXED_BYTES);
-    this.#fresh.set(key, chunk);
-    const fresh = { key, plainBytes };
-    this.#changes.set(chunk, { references: 0, fresh, placement: undefined });
     return chunk;
+  }
+
+  isWanted(fingerprint: Uint8Array): boolean {
+    const indexed = view(fingerprint);
+    if (this.#quarantine.find(indexed) === undefined) return false;
+    return !this.#fresh.has(indexed.toString('latin1', 0, INDEXED_BYTES));
+  }
+
+  get damageCount(): number {
+    return this.#damageCount;
+  }
+
+  /** Quarantined chunks whose content would be recognised and has not come yet. */
+  get wantedCount(): number {
+    return this.#quarantine.count - this.#readoptedCount;
+  }
+
+  /**
+   * The record at this place was read and is not the chunk: from now on nothing new refers to it.
+   * Written to the batch, so the gate must be open and the change announced. Returns whether it was
+   * so; false: the chunk is gone, quarantined already, or lies elsewhere by now.
+   */
+  quarantine(chunk: ChunkId, place: { readonly packId: number; readonly index: number }): boolean {
+    const change = this.#changes.get(chunk);
+    // What this batch stored comes from memory and was never read back.
+    if (change?.fresh !== undefined || change?.placement !== undefined) return false;
+    const row = this.#select.get(chunk) as Row | undefined;
+    if (row === undefined) return false;
+    const [h, refs, pack, index, plainBytes, stored] = row;
+    if (h === null || pack !== place.packId || index !== place.index) return false;
+    this.#update.run(null, refs, 0, 0, 0, chunk);
+    this.#quarantine.insert(h, chunk);
+    this.#known.delete(h.toString('latin1', 0, INDEXED_BYTES));
+    this.#packs.addLive(pack, -stored, -1);
+    this.#total({ storedBytes: -stored, damagedChunks: 1, damagedBytes: plainBytes });
+    this.#damageCount += 1;
+    this.#quarantinedCount += 1;
+    return true;
   }
 
   place(chunk: ChunkId, placement: ChunkPlacement): void {
@@ -132,9 +208,11 @@ export class ChunkTable implements ChunkIndex, ReferenceCounter {
     return this.#packs.arenaOf(packId);
   }
 
-  /** The chunk whose record lies at this place, if its row says so. For gc. */
   at(fingerprint: Uint8Array, packId: number, index: number): ChunkId | undefined {
-    const chunk = this.find(fingerprint);
+    const indexed = view(fingerprint);
+    const key = indexed.toString('latin1', 0, INDEXED_BYTES);
+    // Not remembered: who asks this walks through everything.
+    const chunk = this.#fresh.get(key) ?? this.#known.get(key) ?? this.#stored(indexed);
     if (chunk === undefined || this.#isUnplaced(chunk)) return undefined;
     const location = this.locate(chunk);
     return location.packId === packId && location.index === index ? chunk : undefined;
@@ -145,27 +223,26 @@ export class ChunkTable implements ChunkIndex, ReferenceCounter {
     return change?.fresh !== undefined && change.placement === undefined;
   }
 
-  /** Chunks with changes that are not written yet. */
+  /** Chunks that changed since the last commit. */
   get changeCount(): number {
-    return this.#changes.size;
+    return this.#changes.size + this.#quarantinedCount;
   }
 
   /** Writes the summed changes to the batch and drops chunks that nothing refers to. */
   flush(): void {
     for (const [chunk, change] of this.#changes) {
-      if (change.fresh !== undefined) this.#insertFresh(chunk, change, change.fresh);
+      if (change.fresh?.isReadopted === true) this.#restore(chunk, change, change.fresh);
+      else if (change.fresh !== undefined) this.#insertFresh(chunk, change, change.fresh);
       else if (change.placement !== undefined) this.#move(chunk, change, change.placement);
       else if (change.references !== 0) this.#count(chunk, change.references);
     }
     this.#changes.clear();
     this.#fresh.clear();
+    this.#quarantinedCount = 0;
+    this.#readoptedCount = 0;
   }
 
-  #insertFresh(
-    chunk: ChunkId,
-    change: Change,
-    fresh: { readonly key: string; readonly plainBytes: number },
-  ): void {
+  #insertFresh(chunk: ChunkId, change: Change, fresh: FreshChunk): void {
     assert(change.references >= 0, `chunk ${chunk} has ${change.references} references`);
     // Written and deleted within one batch: its record is dead from the start.
     if (change.references === 0) return;
@@ -175,7 +252,25 @@ export class ChunkTable implements ChunkIndex, ReferenceCounter {
     const h = Buffer.from(fresh.key, 'latin1');
     this.#insert.run(chunk, h, change.references, packId, index, fresh.plainBytes, storedBytes);
     this.#packs.addLive(packId, storedBytes, 1);
-    this.#total({ chunks: 1, plainBytes: fresh.plainBytes, storedBytes });
+    this.#total({ chunks: 1, uniqueBytes: fresh.plainBytes, storedBytes });
+  }
+
+  /** A quarantined chunk has a record again. */
+  #restore(chunk: ChunkId, change: Change, fresh: FreshChunk): void {
+    const row = this.#row(chunk);
+    const left = row[1] + change.references;
+    assert(left >= 0, `chunk ${chunk} has ${left} references`);
+    if (left === 0) {
+      this.#drop(chunk, row);
+      return;
+    }
+    const { placement } = change;
+    assert(placement !== undefined, `chunk ${chunk} was stored before the commit`);
+    const { packId, index, storedBytes } = placement;
+    this.#update.run(Buffer.from(fresh.key, 'latin1'), left, packId, index, storedBytes, chunk);
+    this.#quarantine.delete(chunk);
+    this.#packs.addLive(packId, storedBytes, 1);
+    this.#total({ storedBytes, damagedChunks: -1, damagedBytes: -fresh.plainBytes });
   }
 
   #count(chunk: ChunkId, references: number): void {
@@ -186,17 +281,17 @@ export class ChunkTable implements ChunkIndex, ReferenceCounter {
 
   #move(chunk: ChunkId, change: Change, placement: ChunkPlacement): void {
     const row = this.#row(chunk);
-    const [, refs, pack, , , stored] = row;
+    const [h, refs, pack, , , stored] = row;
     const left = refs + change.references;
     assert(left >= 0, `chunk ${chunk} has ${left} references`);
     if (left === 0) {
       this.#drop(chunk, row);
       return;
     }
-    this.#update.run(left, placement.packId, placement.index, placement.storedBytes, chunk);
+    this.#update.run(h, left, placement.packId, placement.index, placement.storedBytes, chunk);
     this.#packs.addLive(pack, -stored, -1);
     this.#packs.addLive(placement.packId, placement.storedBytes, 1);
-    this.#total({ chunks: 0, plainBytes: 0, storedBytes: placement.storedBytes - stored });
+    this.#total({ storedBytes: placement.storedBytes - stored });
   }
 
   #row(chunk: ChunkId): Row {
@@ -208,17 +303,22 @@ export class ChunkTable implements ChunkIndex, ReferenceCounter {
   #drop(chunk: ChunkId, row: Row): void {
     const [h, , pack, , plainBytes, stored] = row;
     this.#delete.run(chunk);
-    if (h !== null) this.#known.delete(h.toString('latin1', 0, INDEXED_BYTES));
-    this.#packs.addLive(pack, -stored, -1);
-    this.#total({ chunks: -1, plainBytes: -plainBytes, storedBytes: -stored });
+    if (h === null) {
+      this.#quarantine.delete(chunk);
+      this.#total({ damagedChunks: -1, damagedBytes: -plainBytes });
+    } else {
+      this.#known.delete(h.toString('latin1', 0, INDEXED_BYTES));
+      this.#packs.addLive(pack, -stored, -1);
+    }
+    this.#total({ chunks: -1, uniqueBytes: -plainBytes, storedBytes: -stored });
   }
 
-  #total(change: { chunks: number; plainBytes: number; storedBytes: number }): void {
-    this.#counters.chunks += change.chunks;
-    this.#counters.uniqueBytes += change.plainBytes;
-    this.#counters.storedBytes += change.storedBytes;
+  #total(change: Partial<Pick<Counters, ChunkTotal>>): void {
+    for (const [name, by] of Object.entries(change)) this.#counters[name as ChunkTotal] += by;
   }
 }
+
+type ChunkTotal = 'chunks' | 'uniqueBytes' | 'storedBytes' | 'damagedChunks' | 'damagedBytes';
 
 /** The indexed part of a fingerprint as a Buffer, without a copy. */
 function view(fingerprint: Uint8Array): Buffer {

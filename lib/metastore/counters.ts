@@ -20,6 +20,9 @@ export interface Totals {
   uniqueBytes: number;
   /** Sum of chunk.stored. */
   storedBytes: number;
+  /** Quarantined chunks, and the sum of their bytes; they count in `chunks` and `uniqueBytes` too. */
+  damagedChunks: number;
+  damagedBytes: number;
   packs: number;
   /** Sum of pack.bytes. */
   packBytes: number;
@@ -46,6 +49,8 @@ export const INITIAL_COUNTERS: Counters = {
   chunks: 0,
   uniqueBytes: 0,
   storedBytes: 0,
+  damagedChunks: 0,
+  damagedBytes: 0,
   packs: 0,
   packBytes: 0,
   batch: 0,

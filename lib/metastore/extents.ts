@@ -41,6 +41,7 @@ export class ExtentTable {
   readonly #cache = new Map<string, Segment>();
   /** Segments changed since their rows were written, by file. */
   readonly #dirty = new Map<InodeNumber, Set<Segment>>();
+  #dirtyCount = 0;
 
   constructor(
     connection: StatementSource,
@@ -285,12 +286,14 @@ export class ExtentTable {
   #markDirty(segment: Segment): void {
     if (segment.isDirty) return;
     segment.isDirty = true;
+    this.#dirtyCount += 1;
     const ofFile = this.#dirty.get(segment.ino);
     if (ofFile === undefined) this.#dirty.set(segment.ino, new Set([segment]));
     else ofFile.add(segment);
   }
 
   #write(segment: Segment): void {
+    if (segment.isDirty) this.#dirtyCount -= 1;
     segment.isDirty = false;
     const ofFile = this.#dirty.get(segment.ino);
     ofFile?.delete(segment);
@@ -306,6 +309,11 @@ export class ExtentTable {
   /** Brings the rows of one file up to date, so that a query sees them. */
   #flushFile(ino: InodeNumber): void {
     for (const segment of this.#dirty.get(ino) ?? []) this.#write(segment);
+  }
+
+  /** Segments with changes that are not written yet. */
+  get dirtyCount(): number {
+    return this.#dirtyCount;
   }
 
   /** Writes the changed segments to the batch. */

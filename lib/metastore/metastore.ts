@@ -1,6 +1,7 @@
 // The metastore: every table over one connection, and the commit that moves them together.
 
 import { assert } from '../assert.ts';
+import type { HostRoom } from '../host-room.ts';
 import { OrphanTable, SymlinkTable, XattrTable } from './attachments.ts';
 import { ChunkTable } from './chunks.ts';
 import { loadCounters, saveCounters, type Counters } from './counters.ts';
@@ -9,11 +10,12 @@ import { DentryTable } from './dentries.ts';
 import { ExtentTable } from './extents.ts';
 import { InodeTable } from './inodes.ts';
 import { PackTable } from './packs.ts';
+import { QuarantineTable } from './quarantine.ts';
 
-/** Pages that a small commit may touch: counters, names, maps. */
-const COMMIT_PAGES_MIN = 64;
-/** Below the margin of the host's space that no write may use. */
-const COMMIT_BYTES_MAX = 16 * 1024 * 1024;
+/** A row of a chunk, an inode or a pack, with its index entry. */
+const ROW_BYTES_MAX = 200;
+/** A row of an extent map: larger ones would overflow their page. */
+const MAP_BYTES_MAX = 2200;
 
 export class Metastore {
   readonly database: MetaDatabase;
@@ -24,6 +26,7 @@ export class Metastore {
   readonly xattrs: XattrTable;
   readonly orphans: OrphanTable;
   readonly packs: PackTable;
+  readonly quarantine: QuarantineTable;
   readonly chunks: ChunkTable;
   readonly extents: ExtentTable;
 
@@ -38,7 +41,9 @@ export class Metastore {
     this.xattrs = new XattrTable(connection);
     this.orphans = new OrphanTable(connection);
     this.packs = new PackTable(connection, this.counters);
-    this.chunks = new ChunkTable(connection, this.counters, this.packs);
+    this.quarantine = new QuarantineTable(connection);
+    const { counters, packs, quarantine } = this;
+    this.chunks = new ChunkTable(connection, { counters, packs, quarantine });
     this.extents = new ExtentTable(connection, {
       counters: this.counters,
       inodes: this.inodes,
@@ -76,15 +81,14 @@ export class Metastore {
   }
 
   /**
-   * Room that the next commit should find: a page for each row that changes and its index, but not
-   * more than the file has, and not more than writes leave free (store/host-space.ts).
+   * Holds room on the host for the batch as it is. To be called before each change and before a
+   * commit. @throws NoSpaceError
    */
-  commitBytesMax(): number {
-    const { connection } = this.database;
-    const pageBytes = connection.pragma('page_size', { simple: true }) as number;
-    const pages = connection.pragma('page_count', { simple: true }) as number;
-    const rows = 3 * this.chunks.changeCount + this.inodes.dirtyCount;
-    return Math.min((Math.min(rows, pages) + COMMIT_PAGES_MIN) * pageBytes, COMMIT_BYTES_MAX);
+  secure(room: HostRoom): void {
+    const rows = this.chunks.changeCount + this.inodes.dirtyCount + this.packs.dirtyCount;
+    const maps = this.extents.dirtyCount;
+    const waiting = { count: rows + maps, bytes: rows * ROW_BYTES_MAX + maps * MAP_BYTES_MAX };
+    this.database.secure(waiting, room);
   }
 
   /** Closes without committing. */

@@ -34,6 +34,8 @@ export class PackTable implements ArenaAllocator {
   readonly #insert: Database.Statement;
   readonly #update: Database.Statement;
   readonly #list: Database.Statement;
+  readonly #after: Database.Statement;
+  readonly #selectLive: Database.Statement;
   readonly #deletePacks: Database.Statement;
   readonly #putArena: Database.Statement;
   readonly #deleteArena: Database.Statement;
@@ -55,6 +57,10 @@ export class PackTable implements ArenaAllocator {
     this.#list = connection
       .prepare('SELECT id, nlive FROM pack WHERE arena = ? AND id > ? ORDER BY id LIMIT ?')
       .raw();
+    this.#after = connection
+      .prepare('SELECT id, arena, bytes FROM pack WHERE id > ? AND id < ? ORDER BY id LIMIT ?')
+      .raw();
+    this.#selectLive = connection.prepare('SELECT nlive FROM pack WHERE id = ?').pluck();
     this.#deletePacks = connection.prepare('DELETE FROM pack WHERE arena = ?');
     this.#putArena = connection.prepare(
       'INSERT OR REPLACE INTO arena (id, state, bytes, live) VALUES (?, ?, ?, ?)',
@@ -131,6 +137,18 @@ export class PackTable implements ArenaAllocator {
     }
   }
 
+  /** The packs after `after`, whatever their arena, below `end`. */
+  after(after: number, end: number, count: number): { id: number; arena: number; bytes: number }[] {
+    const rows = this.#after.all(after, end, count) as [number, number, number][];
+    return rows.map(([id, arena, bytes]) => ({ id, arena, bytes }));
+  }
+
+  /** Live chunks of a pack, with the changes of this batch. */
+  liveCount(packId: number): number {
+    const stored = (this.#selectLive.get(packId) as number | undefined) ?? 0;
+    return stored + (this.#deltas.get(packId)?.nlive ?? 0);
+  }
+
   /** Packs of an arena after `after`, with their number of live chunks. */
   list(arena: number, after: number, count: number): { id: number; nlive: number }[] {
     const rows = this.#list.all(arena, after, count) as [number, number][];
@@ -149,11 +167,18 @@ export class PackTable implements ArenaAllocator {
     this.#arenaOfPack.clear();
   }
 
+  /** Packs and arenas with changes that are not written yet. */
+  get dirtyCount(): number {
+    return this.#deltas.size + this.#dirtyArenas.size;
+  }
+
   /** Writes the summed changes to the batch. */
   flush(): void {
     for (const [packId, { live, nlive }] of this.#deltas) {
-      this.#update.run(live, nlive, packId);
-      const row = expectDefined(this.#arenas.get(this.arenaOf(packId)), 'arena');
+      // A lost row is damage that fsck reports; the chunks that lay in it can be given up all the same.
+      if (this.#update.run(live, nlive, packId).changes === 0) continue;
+      const row = this.#arenas.get(this.arenaOf(packId));
+      if (row === undefined) continue;
       row.live += live;
       this.#dirtyArenas.add(row);
     }

@@ -10,8 +10,11 @@ import { Errno } from '../errno.ts';
 import { describeError, ExitCode, NoSpaceError, posixError, UserError } from '../errors.ts';
 import type { ContentIngest } from '../filesystem/content-ingest.ts';
 import type { CommitGate } from '../filesystem/gate.ts';
+import { isFullError } from '../host-room.ts';
 import type { Logger } from '../log.ts';
+import type { CheckpointTime } from '../metastore/database.ts';
 import type { Metastore } from '../metastore/metastore.ts';
+import type { HostSpace } from './host-space.ts';
 
 /** After a change a commit begins this much later, so that it is durable within 5 s (G1). */
 const COMMIT_INTERVAL_MS = 4000;
@@ -28,8 +31,7 @@ export interface CommitterParts {
   readonly packWriter: PackWriter;
   readonly metastore: Metastore;
   readonly log: Logger;
-  /** Whether the host has room for so many bytes. */
-  hasRoom(bytes: number): boolean;
+  readonly space: HostSpace;
   /** Whether commits also happen by time and size. */
   readonly background: boolean;
 }
@@ -43,6 +45,9 @@ export class Committer {
   #next: Promise<void> | undefined;
   #timer: NodeJS.Timeout | undefined;
   #readOnlyReason: string | undefined;
+  /** The last commit found no room; the next by itself begins no earlier than this. */
+  #isWaitingForRoom = false;
+  #notBeforeMs = 0;
   /** The batch is large enough for a commit, which is about to begin. */
   #isDue = false;
 
@@ -54,32 +59,51 @@ export class Committer {
     return this.#readOnlyReason;
   }
 
-  /** To be called before each change. @throws EROFS */
+  /** To be called before each change. @throws EROFS  @throws NoSpaceError */
   noteChange(): void {
     if (this.#readOnlyReason !== undefined) throw posixError(Errno.EROFS);
+    this.#secure();
     this.#hasChanges = true;
     this.#arm(COMMIT_INTERVAL_MS);
     if (this.#parts.metastore.chunks.changeCount >= CHUNK_CHANGES_MAX) this.notePack();
   }
 
-  /** Like `noteChange`; false instead of an error. */
-  tryChange(): boolean {
-    if (this.#readOnlyReason !== undefined) return false;
-    this.noteChange();
-    return true;
+  /** The batch may grow only while the host has room for the commit of it. @throws NoSpaceError */
+  #secure(): void {
+    const { metastore, space } = this.#parts;
+    try {
+      metastore.secure(space);
+    } finally {
+      // The commit and the checkpoint behind it give back what the batch has taken.
+      if (space.isDrawnOn && performance.now() >= this.#notBeforeMs) this.#commitSoon();
+    }
+  }
+
+  /** Like `noteChange`, for work that goes on by itself. */
+  tryChange(): 'begun' | 'later' | 'never' {
+    if (this.#readOnlyReason !== undefined) return 'never';
+    try {
+      this.noteChange();
+      return 'begun';
+    } catch (error) {
+      if (!(error instanceof NoSpaceError)) throw error;
+      return 'later';
+    }
   }
 
   /** To be called when a pack was sealed: commits when the batch has grown large. */
   notePack(): void {
-    if (!this.#parts.background || this.#running !== undefined) return;
     const { metastore, packWriter } = this.#parts;
     const isDue =
       packWriter.sealedBytes >= PACK_BYTES_MAX || metastore.chunks.changeCount >= CHUNK_CHANGES_MAX;
-    if (isDue && !this.#isDue) {
-      this.#isDue = true;
-      // Not inside the change that brought it on.
-      setImmediate(() => this.#commitInBackground());
-    }
+    if (isDue) this.#commitSoon();
+  }
+
+  /** Not inside the change that brought it on. */
+  #commitSoon(): void {
+    if (!this.#parts.background || this.#running !== undefined || this.#isDue) return;
+    this.#isDue = true;
+    setImmediate(() => this.#commitInBackground());
   }
 
   #arm(delayMs: number): void {
@@ -91,7 +115,9 @@ export class Committer {
   }
 
   #commitInBackground(): void {
+    if (this.#readOnlyReason !== undefined) return;
     this.commit().catch((error: unknown) => {
+      if (error instanceof NoSpaceError) return; // told when it began
       this.#parts.log.error({ err: error }, 'commit failed');
     });
   }
@@ -133,7 +159,9 @@ export class Committer {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     this.#isDue = false;
-    const { gate, contentIngest, packWriter, metastore } = this.#parts;
+    // Those who came too late for a commit wait for this one, which the failure of that one ended.
+    this.#assertWritable();
+    const { gate, contentIngest, packWriter, metastore, space } = this.#parts;
     gate.close();
     this.#hasChanges = false;
     try {
@@ -141,40 +169,79 @@ export class Committer {
       await packWriter.flush();
       packWriter.takeSealedBytes();
       // SQLite would lose the whole batch at a full disk: better not to begin.
-      if (!this.#parts.hasRoom(metastore.commitBytesMax())) {
-        throw new NoSpaceError('the host has no room for a commit of the metastore');
-      }
+      metastore.secure(space);
       metastore.commit();
-      this.#checkpoint(false);
+      this.#noteCommitted();
+      this.#checkpoint(space.isRoomy ? 'loaded' : 'full');
+      this.#assertWritable();
     } catch (error) {
       this.#hasChanges = true;
-      if (error instanceof NoSpaceError) this.#arm(RETRY_INTERVAL_MS);
+      if (error instanceof NoSpaceError) this.#retryLater(error);
       else this.fail('a commit failed', error);
       throw error;
     } finally {
       gate.open();
       contentIngest.proceed();
     }
-    try {
-      await metastore.database.sync();
-    } catch (error) {
-      this.fail('the metastore could not be synced', error);
-      throw error;
-    }
+    await this.#sync();
     this.#checkpointWhenIdle();
+    space.tend();
+  }
+
+  #retryLater(error: NoSpaceError): void {
+    this.#arm(RETRY_INTERVAL_MS);
+    this.#notBeforeMs = performance.now() + RETRY_INTERVAL_MS;
+    if (!this.#isWaitingForRoom) {
+      this.#parts.log.warn(
+        { reason: describeError(error) },
+        'the host is full; commits wait for room',
+      );
+    }
+    this.#isWaitingForRoom = true;
+  }
+
+  #noteCommitted(): void {
+    if (this.#isWaitingForRoom) this.#parts.log.info('the host has room for commits again');
+    this.#isWaitingForRoom = false;
+    this.#notBeforeMs = 0;
+  }
+
+  #assertWritable(): void {
+    if (this.#readOnlyReason !== undefined) throw posixError(Errno.EIO);
   }
 
   /** Inside a batch that has begun to change there is no checkpoint: it would commit half of it. */
   #checkpointWhenIdle(): void {
-    if (!this.#hasChanges) this.#checkpoint(true);
+    if (!this.#hasChanges) this.#checkpoint('idle');
   }
 
-  /** A checkpoint that fails costs nothing but a longer WAL. */
-  #checkpoint(isIdle: boolean): void {
+  /**
+   * Linux tells a failed write once, to one fsync: the next one would succeed without the data being
+   * on the disk. So after a failure nothing is synced, committed or checkpointed any more.
+   */
+  async #sync(): Promise<void> {
     try {
-      this.#parts.metastore.database.checkpoint(isIdle);
+      await this.#parts.metastore.database.sync();
     } catch (error) {
-      this.#parts.log.warn({ err: error }, 'the WAL could not be checkpointed');
+      this.fail('the metastore could not be synced', error);
+      throw error;
+    }
+  }
+
+  /**
+   * For lack of room the WAL stays as long as it is. Any other failure is the disk's: SQLite copies
+   * the same pages again the next time, but what the disk has lost meanwhile it does not know.
+   */
+  #checkpoint(when: CheckpointTime): void {
+    const { metastore, space, log } = this.#parts;
+    try {
+      metastore.database.checkpoint(when, space);
+    } catch (error) {
+      if (error instanceof NoSpaceError || isFullError(error)) {
+        log.warn({ err: error }, 'no room to checkpoint the WAL; it will be tried again');
+      } else {
+        this.fail('the WAL could not be checkpointed', error);
+      }
     }
   }
 

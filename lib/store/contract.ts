@@ -1,8 +1,17 @@
 // What the layers above (control, cli, tests) may ask of an open store. Implemented by store.ts.
 
 import type { FileSystem, Semantics } from '../filesystem/contract.ts';
+import type { HealReport, HealRequest } from '../maintenance/heal.ts';
+import type { DamageReport } from '../maintenance/damaged-files.ts';
+import type { ScrubReport, ScrubRequest } from '../maintenance/scrub.ts';
+import type { ScrubOutcome } from '../maintenance/scrub-state.ts';
 import type { Logger } from '../log.ts';
 import type { SlabPool } from '../slab-pool.ts';
+
+export type { DamagedFile, DamageReport } from '../maintenance/damaged-files.ts';
+export type { HealProgress, HealReport, HealRequest } from '../maintenance/heal.ts';
+export type { ScrubProgress, ScrubReport, ScrubRequest } from '../maintenance/scrub.ts';
+export type { ScrubOutcome } from '../maintenance/scrub-state.ts';
 
 export interface StoreOptions {
   /** Create the store when the directory is absent or empty. */
@@ -18,6 +27,10 @@ export interface StoreOptions {
   readonly mountpoint?: string | undefined;
   /** What the mount was asked for. Default: access control lists, relative access times. */
   readonly semantics?: Semantics | undefined;
+  /** The mount takes no changes from its users: damage that a read meets is not noted either. */
+  readonly isReadOnly?: boolean | undefined;
+  /** With `background`: a scrub begins so many days after the last; 0 or absent: never by itself. */
+  readonly scrubDays?: number | undefined;
   /** Run the background: commit timer, reclaiming, gc. A one-shot command leaves it off. */
   readonly background: boolean;
   /**
@@ -67,6 +80,11 @@ export interface StoreStatistics {
   readonly batch: number;
   /** What `fsck --rebuild` would go back to; undefined: there is none. */
   readonly checkpoint: CheckpointSummary | undefined;
+  /** Chunks in quarantine and their plain bytes; counted in `chunks` and `uniqueBytes` too. */
+  readonly damagedChunks: number;
+  readonly damagedBytes: number;
+  /** The last scrub that came to its end. */
+  readonly lastScrub: ScrubOutcome | undefined;
   /** Why the mount turned read-only, if it did. */
   readonly readOnlyReason: string | undefined;
 }
@@ -164,6 +182,12 @@ export interface Store {
    * @throws CorruptionError  a page of the metastore is damaged; the checkpoint before stays
    */
   checkpoint(options?: { full?: boolean }): Promise<CheckpointReport>;
+  /** Reads and verifies everything; what is bad goes into quarantine. Goes on where one was stopped. */
+  scrub(request?: ScrubRequest): Promise<ScrubReport>;
+  /** Which files show chunks that are in quarantine, as many as one answer holds. */
+  listDamage(options?: { afterIno?: number; filesMax?: number }): Promise<DamageReport>;
+  /** Stores what quarantined chunks lack, from files of another tree. */
+  heal(request: HealRequest): Promise<HealReport>;
   /** Makes all acknowledged changes durable. */
   commit(): Promise<void>;
   /** Commits, stops the workers, closes both stores, gives the lock back. Idempotent. */

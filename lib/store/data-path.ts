@@ -3,6 +3,7 @@
 import { createKeyedHash, type KeyedHash } from '../blake3.ts';
 import type { BlockStore } from '../blockstore/block-store.ts';
 import { FRAME_BYTES_MAX } from '../blockstore/frame.ts';
+import type { DamageListener } from '../dedup/chunk-index.ts';
 import { ChunkReader } from '../dedup/chunk-reader.ts';
 import type { Compression } from '../dedup/codec.ts';
 import { Ingest } from '../dedup/ingest.ts';
@@ -23,9 +24,9 @@ export interface DataPathOptions {
   readonly metastore: Metastore;
   readonly blockStore: BlockStore;
   isGateOpen(): boolean;
-  /** Whether the host has room for so many more bytes. */
-  hasRoom(bytes: number): boolean;
   readonly takeSegments: ContentParts['takeSegments'];
+  /** Told of chunks that cannot be read. */
+  readonly damage: DamageListener;
   /** A pack was sealed. */
   onPack(): void;
   /** Nothing more can be stored. */
@@ -35,6 +36,8 @@ export interface DataPathOptions {
 export class DataPath {
   readonly hash: KeyedHash;
   readonly packWriter: PackWriter;
+  readonly reader: ChunkReader;
+  readonly ingest: Ingest;
   readonly contents: ContentTable;
   readonly gather: GatherBuffer;
   readonly contentIngest: ContentIngest;
@@ -52,7 +55,6 @@ export class DataPath {
       frameBytesMax: Math.max(chunking.bytesMax, FRAME_BYTES_MAX),
       nextPackId: () => counters.nextPack++,
       batch: () => counters.batch + 1,
-      hasRoom: (bytes) => options.hasRoom(bytes),
       onSealed: ({ packId, arena, recordBytes }) => {
         packs.insert(packId, arena, recordBytes);
         options.onPack();
@@ -65,12 +67,19 @@ export class DataPath {
       onFailure: (error) => options.onFailure('a worker failed', error),
     });
     const writer = this.packWriter;
-    const reader = new ChunkReader({ index: chunks, writer, blockStore, hash: this.hash });
+    const { hash } = this;
+    const { damage } = options;
+    this.reader = new ChunkReader({ index: chunks, writer, blockStore, hash, damage });
     const { takeSegments } = options;
-    this.contents = new ContentTable({ extents: metastore.extents, reader, takeSegments });
+    this.contents = new ContentTable({
+      extents: metastore.extents,
+      reader: this.reader,
+      takeSegments,
+    });
+    this.ingest = new Ingest({ workers: this.#workers, index: chunks, writer });
     this.gather = new GatherBuffer(options.pool);
     this.contentIngest = new ContentIngest({
-      ingest: new Ingest({ workers: this.#workers, index: chunks, writer }),
+      ingest: this.ingest,
       pool: options.pool,
       chunkBytesMax: chunking.bytesMax,
       activeJobsMax: this.#workers.slotCount + 2,

@@ -1,79 +1,185 @@
-// The host file system's room: what statfs tells, and whether a write may be accepted (G3).
+// The host file system's room: whether a write may be accepted (G3), what statfs tells, and the
+// reserve.
+//
+// One rule: new data and new names are accepted only while the reserve is whole. What was accepted
+// before (its packs, the commit that names them), deletes and gc may use the reserve up; then
+// nothing new is accepted until it is whole again. Where the host cannot hold space for a file, as
+// much of it is left free instead.
+//
+//   whole    max(64 MiB, 1 % of the host's file system), at most an eighth of it and 1 GiB (so that
+//            gc can empty any arena). Held while the host has less than 4 GiB or 10 % free: another
+//            program may take that between two looks.
+//   loaded   64 MiB, while more than a little is accepted and not stored. That is more than can be
+//            under way (32 MiB of slabs, 12 MiB of packs), so it can all be stored even when the
+//            host is full earlier than statfs said: quotas, other programs.
+//   resting  1 MiB: enough to delete file by file.
 
 import { readdirSync, statfsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { Errno } from '../errno.ts';
-import { posixError } from '../errors.ts';
+import { NoSpaceError, posixError } from '../errors.ts';
+import { isFull, type HostRoom } from '../host-room.ts';
+import { Reserve } from './reserve.ts';
 
+const MIB = 1024 * 1024;
 /** How long a look at the host is believed. */
 const REFRESH_MS = 100;
-/** Kept free for the metastore, its WAL, LMDB's pages and the packs that gc writes. */
-const MARGIN_BYTES = 24 * 1024 * 1024;
-/** What gc leaves of it, for the commit that makes its work durable. */
-const GC_MARGIN_BYTES = 4 * 1024 * 1024;
+/** How often the reserve is looked after when nothing else asks: others fill the disk, too. */
+const TEND_MS = 1000;
 
-export class HostSpace {
+const RESTING_BYTES = MIB;
+/** Accepted bytes that the resting reserve is enough for. */
+const RESTING_PENDING_BYTES = RESTING_BYTES / 4;
+const LOADED_BYTES = 64 * MIB;
+const WHOLE_BYTES_MAX = 1024 * MIB;
+const WHOLE_HOST_SHARE = 0.01;
+const WHOLE_HOST_SHARE_MAX = 1 / 8;
+/** With less free than this, and than this share, the whole reserve is held. */
+const LOW_FREE_BYTES = 4096 * MIB;
+const LOW_FREE_SHARE = 0.1;
+/** Given up beyond what is asked for: the host rounds, and needs blocks for its own trees. */
+const GIVE_UP_EXTRA_BYTES = 64 * 1024;
+/** What gc leaves, for the commits that make its work durable. */
+const GC_MARGIN_BYTES = 4 * MIB;
+
+/** Size of the reserve when it is whole, on a host of so many bytes. */
+export function wholeReserveBytes(hostBytes: number): number {
+  const wanted = Math.max(LOADED_BYTES, hostBytes * WHOLE_HOST_SHARE);
+  return Math.floor(Math.min(wanted, hostBytes * WHOLE_HOST_SHARE_MAX, WHOLE_BYTES_MAX));
+}
+
+export class HostSpace implements HostRoom {
   readonly #storePath: string;
+  readonly #reserve: Reserve;
   /** Bytes accepted and not on the disk yet. */
   readonly #pendingBytes: () => number;
+  #timer: NodeJS.Timeout | undefined;
   #readAtMs = -Infinity;
-  #availableBytes = 0;
+  #hostBytes = 0;
+  #freeBytes = 0;
+  #pending = 0;
   /** Accepted since the last look. */
   #admittedBytes = 0;
 
   constructor(storePath: string, pendingBytes: () => number) {
     this.#storePath = storePath;
     this.#pendingBytes = pendingBytes;
+    this.#reserve = new Reserve(join(storePath, 'reserve'));
+  }
+
+  /** Looks after the reserve from time to time. */
+  start(): void {
+    this.#timer = setInterval(() => this.tend(), TEND_MS);
+    this.#timer.unref();
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+    this.#reserve.close();
   }
 
   /** Accepts so many more bytes. @throws ENOSPC */
   admit(bytes: number): void {
     this.#refresh();
-    if (this.#availableBytes - this.#admittedBytes - bytes < MARGIN_BYTES) {
-      throw posixError(Errno.ENOSPC);
-    }
+    const wanted = this.#wantedBytes(bytes);
+    if (this.#reserve.bytes < wanted) this.#resize(wanted);
+    const isShort = this.#isShortOf(wanted);
+    if (isShort || this.#roomBytes < bytes) throw posixError(Errno.ENOSPC);
     this.#admittedBytes += bytes;
   }
 
-  /** Whether more than the margin is left. */
+  /** Whether writes are accepted. */
   get isRoomy(): boolean {
     this.#refresh();
-    return this.#availableBytes - this.#admittedBytes >= MARGIN_BYTES;
+    return this.#roomBytes >= 0 && !this.isDrawnOn;
   }
 
-  /** Whether so many bytes fit on the host now, whatever else is under way. */
-  hasHostRoom(bytes: number): boolean {
-    const host = statfsSync(this.#storePath);
-    return host.bavail * host.bsize >= bytes;
+  /** The reserve has been drawn on: commit and checkpoint soon, they give back what they can. */
+  get isDrawnOn(): boolean {
+    return this.#isShortOf(this.#wantedBytes(0));
   }
 
-  /** Whether gc may write so many bytes: it gives more back, so it may use the margin. */
+  /** Whether gc may write so many bytes: it gives more back, so it may use the reserve. */
   hasRoomForGc(bytes: number): boolean {
-    this.#read(performance.now());
-    return this.#availableBytes - bytes >= GC_MARGIN_BYTES;
+    this.#read();
+    const usable = this.#freeBytes + this.#reserve.bytes - this.#pending;
+    return usable - bytes >= Math.min(GC_MARGIN_BYTES, this.#wholeBytes / 4);
   }
 
-  /** Whether so many bytes fit and writes still have as much again: for what can wait. */
+  /** Whether so many bytes fit and writes still have as much as the reserve: for what can wait. */
   hasRoomToSpare(bytes: number): boolean {
-    this.#read(performance.now());
-    return this.#availableBytes - bytes >= 2 * MARGIN_BYTES;
+    this.#read();
+    return this.#roomBytes - bytes >= this.#wholeBytes;
   }
 
   /** What can still be written, as of now. */
   get availableBytes(): number {
-    this.#read(performance.now());
-    return Math.max(0, this.#availableBytes - MARGIN_BYTES);
+    this.#read();
+    return Math.max(0, this.#roomBytes);
+  }
+
+  secure(bytes: number, allocate: () => number): void {
+    let result = allocate();
+    if (isFull(result) && this.#reserve.bytes > 0) {
+      this.#resize(Math.max(0, this.#reserve.bytes - bytes - GIVE_UP_EXTRA_BYTES));
+      result = allocate();
+    }
+    if (result === -Errno.EOPNOTSUPP) result = this.#hasFree(bytes) ? 0 : -Errno.ENOSPC;
+    if (isFull(result)) throw new NoSpaceError(`the host has no room for ${bytes} more bytes`);
+    if (result < 0) throw new Error(`allocating ${bytes} bytes failed with errno ${-result}`);
+  }
+
+  #hasFree(bytes: number): boolean {
+    const host = statfsSync(this.#storePath);
+    return host.bavail * host.bsize >= bytes;
+  }
+
+  /** Takes what the reserve lacks, gives back what it has too much. */
+  tend(): void {
+    this.#read();
+    this.#resize(this.#wantedBytes(0));
+  }
+
+  #resize(bytes: number): void {
+    const before = this.#reserve.bytes;
+    this.#reserve.resize(bytes);
+    this.#freeBytes += before - this.#reserve.bytes;
+  }
+
+  get #wholeBytes(): number {
+    return wholeReserveBytes(this.#hostBytes);
+  }
+
+  /** What the reserve should hold when so many more bytes are accepted. */
+  #wantedBytes(more: number): number {
+    const free = this.#freeBytes + this.#reserve.bytes;
+    const whole = this.#wholeBytes;
+    if (free < Math.max(LOW_FREE_BYTES, this.#hostBytes * LOW_FREE_SHARE)) return whole;
+    const isLoaded = this.#pending + this.#admittedBytes + more > RESTING_PENDING_BYTES;
+    return Math.min(whole, isLoaded ? LOADED_BYTES : RESTING_BYTES);
+  }
+
+  /** The host did not give what the reserve should hold, though statfs may say that it could. */
+  #isShortOf(wanted: number): boolean {
+    return this.#reserve.canAllocate && this.#reserve.bytes < wanted;
+  }
+
+  /** What may be accepted: free, less what the whole reserve lacks and what is under way. */
+  get #roomBytes(): number {
+    const lacking = this.#wholeBytes - this.#reserve.bytes;
+    return this.#freeBytes - lacking - this.#pending - this.#admittedBytes;
   }
 
   #refresh(): void {
-    const nowMs = performance.now();
-    if (nowMs - this.#readAtMs >= REFRESH_MS) this.#read(nowMs);
+    if (performance.now() - this.#readAtMs >= REFRESH_MS) this.tend();
   }
 
-  #read(nowMs: number): void {
+  #read(): void {
     const host = statfsSync(this.#storePath);
-    this.#readAtMs = nowMs;
-    this.#availableBytes = host.bavail * host.bsize - this.#pendingBytes();
+    this.#readAtMs = performance.now();
+    this.#hostBytes = host.blocks * host.bsize;
+    this.#freeBytes = host.bavail * host.bsize;
+    this.#pending = this.#pendingBytes();
     this.#admittedBytes = 0;
   }
 }

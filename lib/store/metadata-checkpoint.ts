@@ -14,7 +14,7 @@ import { promisify } from 'node:util';
 import { CheckpointArena, checkpointArenaIds } from '../blockstore/checkpoint-arena.ts';
 import { removeCheckpointArena } from '../blockstore/checkpoint-arena.ts';
 import type { CheckpointManifest } from '../blockstore/checkpoint-manifest.ts';
-import { describeError, DedupfsError, NoSpaceError } from '../errors.ts';
+import { CorruptionError, describeError, DedupfsError, NoSpaceError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import { CheckpointReader, newestCheckpoint } from '../maintenance/checkpoint-reader.ts';
 import type { FoundCheckpoint } from '../maintenance/checkpoint-reader.ts';
@@ -22,6 +22,7 @@ import { CheckpointWriter, type PageSource } from '../maintenance/checkpoint-wri
 import type { HeldMainFile } from '../metastore/database.ts';
 import type { Metastore } from '../metastore/metastore.ts';
 import { FORMAT_VERSION } from '../metastore/schema.ts';
+import { native } from '../native.ts';
 import type { CheckpointReport, CheckpointSummary } from './contract.ts';
 
 /** An arena with more than so many times what the newest image needs is left for a new one... */
@@ -214,7 +215,10 @@ export class MetadataCheckpoint {
         );
         if (this.#isCancelled) throw new DedupfsError('the checkpoint was interrupted');
         if (file.isLost) throw new DedupfsError('too much was committed during the checkpoint');
-        if (bytesRead === into.length) return;
+        if (bytesRead === into.length) {
+          assertSound(into, file, firstPage);
+          return;
+        }
         throw new DedupfsError(`the metastore ended during the checkpoint, at page ${firstPage}`);
       },
     };
@@ -230,6 +234,15 @@ export class MetadataCheckpoint {
       if (isOther(id)) removeCheckpointArena(this.#folder, id);
     }
   }
+}
+
+/** A damaged page must not come into the newest checkpoint, while the one before has it whole. */
+function assertSound(bytes: Buffer, { pageBytes }: HeldMainFile, firstPage: number): void {
+  const damaged = native.findDamagedPage(bytes, pageBytes, firstPage + 1);
+  if (damaged === 0) return;
+  throw new CorruptionError(
+    `page ${damaged} of the metastore does not match its checksum: no checkpoint is taken of it`,
+  );
 }
 
 function summaryOf(manifest: CheckpointManifest): CheckpointSummary {

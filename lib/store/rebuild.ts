@@ -6,16 +6,17 @@
 // meta.db aside, its WAL aside (SQLite would play it into the new file), the new file. Rebuilding
 // again is then right. No pack is removed: what was written after the checkpoint stays for gc.
 
-import { existsSync, renameSync, rmSync, statfsSync } from 'node:fs';
+import { copyFileSync, existsSync, renameSync, rmSync, statfsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { createKeyedHash } from '../blake3.ts';
 import { BlockStore } from '../blockstore/block-store.ts';
 import type { CheckpointManifest } from '../blockstore/checkpoint-manifest.ts';
 import { CorruptionError, describeError, ExitCode, UserError } from '../errors.ts';
 import type { Logger } from '../log.ts';
-import { findCheckpoint, type FoundCheckpoint } from '../maintenance/checkpoint-reader.ts';
+import { findCheckpoint } from '../maintenance/checkpoint-reader.ts';
 import {
   metastoreDefect,
+  metastoreLag,
   rebuildMetastore,
   removeDatabase,
   restoreImage,
@@ -31,13 +32,13 @@ import { StoreLock } from './lock.ts';
 const MARGIN_BYTES = 16 * 1024 * 1024;
 
 export interface RebuildReport {
-  /** When the tree was as it is now, ms since 1970. */
-  readonly createdMs: number;
-  readonly batch: number;
+  /** When the tree was as it is now, ms since 1970; undefined: see `batch`. */
+  readonly createdMs: number | undefined;
+  /** The last commit of the tree. Undefined: the metastore was whole, and only FORMAT was lost. */
+  readonly batch: number | undefined;
   /** Why the metastore, or FORMAT, had to be made anew. */
   readonly reason: string;
   readonly isFormatRestored: boolean;
-  /** Undefined: the metastore was whole, and only FORMAT was lost. */
   readonly rebuilt: RebuiltMetastore | undefined;
   /** Where the damaged metastore is now. */
   readonly keptAside: string | undefined;
@@ -71,68 +72,123 @@ export async function rebuildStore(path: string, options: RebuildOptions): Promi
   }
 }
 
+/** Where the new metastore begins: a checkpoint, or the metastore itself when that is newer. */
+type Base = Pick<CheckpointManifest, 'batch'> &
+  Partial<Pick<CheckpointManifest, 'createdMs' | 'formatFile'>>;
+
 class Rebuild {
   readonly #storePath: string;
   readonly #options: RebuildOptions;
   readonly #skipped: string[] = [];
+  readonly #folder: string;
+  readonly #metastorePath: string;
   readonly #target: string;
 
   constructor(storePath: string, options: RebuildOptions) {
     this.#storePath = storePath;
     this.#options = options;
+    this.#folder = join(storePath, 'arenas');
+    this.#metastorePath = join(storePath, 'meta.db');
     this.#target = join(storePath, 'meta.db.rebuild');
   }
 
   async run(): Promise<RebuildReport> {
     const { format, formatDefect } = readFormatIfSound(this.#storePath);
-    const metastorePath = join(this.#storePath, 'meta.db');
     this.#options.onProgress('checking', 0, 1);
-    const defect = metastoreDefect(metastorePath, format?.uuid);
-    const reason = [formatDefect, defect && `metastore: ${defect}`].filter(Boolean).join('; ');
+    const state = await this.#inspect(format?.uuid);
+    const reason = [formatDefect, state.defect].filter((defect) => defect !== undefined).join('; ');
     if (reason === '') throw nothingToDo(this.#storePath);
-    const manifest = await this.#restore(format, defect !== undefined);
-    if (manifest === undefined) throw noCheckpoint(this.#storePath, this.#skipped);
-    const complete = format ?? parseFormat(this.#storePath, manifest.formatFile);
-    const rebuilt = defect === undefined ? undefined : await this.#rebuild(complete);
-    if (format === undefined) restoreFormat(this.#storePath, manifest.formatFile);
-    const keptAside = defect === undefined ? undefined : this.#swap(metastorePath);
-    const { createdMs, batch } = manifest;
-    const isFormatRestored = format === undefined;
-    const skipped = this.#skipped;
-    return { createdMs, batch, reason, isFormatRestored, rebuilt, keptAside, skipped };
+    const base = await this.#prepareBase(format, state);
+    const formatText = format === undefined ? await this.#formatText(base) : undefined;
+    const complete = format ?? parseFormat(this.#storePath, formatText ?? '');
+    const rebuilt = base === undefined ? undefined : await this.#rebuild(complete);
+    if (formatText !== undefined) restoreFormat(this.#storePath, formatText);
+    const keptAside = base === undefined ? undefined : this.#swap();
+    return {
+      createdMs: base?.createdMs,
+      batch: base?.batch,
+      reason,
+      isFormatRestored: formatText !== undefined,
+      rebuilt,
+      keptAside,
+      skipped: this.#skipped,
+    };
   }
 
-  /** The newest whole checkpoint that belongs to this store, its image restored when that is wanted. */
+  /** What is wrong with the metastore; `batch`: its last commit, when it is sound but too old. */
+  async #inspect(
+    uuid: string | undefined,
+  ): Promise<{ readonly defect: string | undefined; readonly batch: number }> {
+    const defect = metastoreDefect(this.#metastorePath, uuid);
+    if (defect !== undefined) return { defect: `metastore: ${defect}`, batch: 0 };
+    const lag = await this.#withBlockStore(async (blockStore) =>
+      metastoreLag(this.#metastorePath, blockStore),
+    );
+    if (lag === undefined) return { defect: undefined, batch: 0 };
+    const { batch, packBatch } = lag;
+    const what = `it ends with batch ${batch}, the arenas have packs of batch ${packBatch}`;
+    return { defect: `the metastore is older than its arenas: ${what}`, batch };
+  }
+
+  /** Puts the newest metastore there is at `target`. Undefined: there is nothing wrong with it. */
+  async #prepareBase(
+    format: Format | undefined,
+    { defect, batch }: { readonly defect: string | undefined; readonly batch: number },
+  ): Promise<Base | undefined> {
+    if (defect === undefined) return undefined;
+    const manifest = await this.#restore(format, batch);
+    if (manifest !== undefined) return manifest;
+    if (batch === 0) throw noCheckpoint(this.#storePath, this.#skipped);
+    // Sound, only too old, and no checkpoint is newer.
+    removeDatabase(this.#target);
+    for (const suffix of ['', '-wal']) {
+      const from = `${this.#metastorePath}${suffix}`;
+      if (existsSync(from)) copyFileSync(from, `${this.#target}${suffix}`);
+    }
+    return { batch };
+  }
+
+  /** The content of FORMAT, as a checkpoint knows it. */
+  async #formatText(base: Base | undefined): Promise<string> {
+    if (base?.formatFile !== undefined) return base.formatFile;
+    const text = await findCheckpoint(this.#folder, this.#note, async ({ manifest }) =>
+      Promise.resolve(manifest.format === FORMAT_VERSION ? manifest.formatFile : undefined),
+    );
+    if (text === undefined) throw noCheckpoint(this.#storePath, this.#skipped);
+    return text;
+  }
+
+  /** Restores the newest whole checkpoint of this store after commit `batch` to `target`. */
   async #restore(
     format: Format | undefined,
-    isImageWanted: boolean,
+    batch: number,
   ): Promise<CheckpointManifest | undefined> {
-    const note = (arena: number, error: unknown): void => {
-      this.#skipped.push(`checkpoint arena ${arena}: ${describeError(error)}`);
-    };
-    return findCheckpoint(join(this.#storePath, 'arenas'), note, async (found, reader) => {
-      const { arena, manifest } = found;
-      const foreign = foreignness(found, format);
+    return findCheckpoint(this.#folder, this.#note, async ({ arena, manifest }, reader) => {
+      if (manifest.batch <= batch) return undefined;
+      const foreign = foreignness(manifest, format);
       if (foreign !== undefined) {
-        note(arena, foreign);
+        this.#note(arena, foreign);
         return undefined;
       }
-      if (!isImageWanted) return manifest;
       this.#assertRoom(manifest);
       try {
         await restoreImage(this.#target, { reader, manifest }, this.#options.onProgress);
       } catch (error) {
         if (!(error instanceof CorruptionError)) throw error;
-        note(arena, error);
+        this.#note(arena, error);
         return undefined;
       }
       const defect = metastoreDefect(this.#target, manifest.uuid);
       if (defect === undefined) return manifest;
-      note(arena, `the metastore of batch ${manifest.batch} in it is damaged: ${defect}`);
+      this.#note(arena, `the metastore of batch ${manifest.batch} in it is damaged: ${defect}`);
       removeDatabase(this.#target);
       return undefined;
     });
   }
+
+  readonly #note = (arena: number, error: unknown): void => {
+    this.#skipped.push(`checkpoint arena ${arena}: ${describeError(error)}`);
+  };
 
   #assertRoom({ pages, pageBytes }: CheckpointManifest): void {
     const needed = pages * pageBytes + MARGIN_BYTES;
@@ -146,19 +202,27 @@ class Rebuild {
     );
   }
 
-  async #rebuild({ arenaBytesMax, fingerprintKey }: Format): Promise<RebuiltMetastore> {
+  async #rebuild({ fingerprintKey }: Format): Promise<RebuiltMetastore> {
     const { log, onProgress } = this.#options;
-    const blockStore = new BlockStore(join(this.#storePath, 'arenas'), { arenaBytesMax, log });
+    const hash = createKeyedHash(Buffer.from(fingerprintKey, 'hex'));
+    return this.#withBlockStore(async (blockStore) =>
+      rebuildMetastore({ path: this.#target, blockStore, hash, log, onProgress }),
+    );
+  }
+
+  /** Only for reading: no arena is begun, so their size does not matter. */
+  async #withBlockStore<T>(work: (blockStore: BlockStore) => Promise<T>): Promise<T> {
+    const blockStore = new BlockStore(this.#folder, { arenaBytesMax: 0, log: this.#options.log });
     try {
-      const hash = createKeyedHash(Buffer.from(fingerprintKey, 'hex'));
-      return await rebuildMetastore({ path: this.#target, blockStore, hash, log, onProgress });
+      return await work(blockStore);
     } finally {
       await blockStore.close();
     }
   }
 
   /** @returns where the damaged metastore is, when there was one */
-  #swap(metastorePath: string): string | undefined {
+  #swap(): string | undefined {
+    const metastorePath = this.#metastorePath;
     const aside = unusedName(`${metastorePath}.damaged`);
     let keptAside: string | undefined;
     for (const suffix of ['', '-wal']) {
@@ -190,10 +254,7 @@ function readFormatIfSound(storePath: string): {
 }
 
 /** Why a checkpoint is none of this store as this dedupfs knows it. */
-function foreignness(
-  { manifest }: FoundCheckpoint,
-  format: Format | undefined,
-): string | undefined {
+function foreignness(manifest: CheckpointManifest, format: Format | undefined): string | undefined {
   if (manifest.format !== FORMAT_VERSION) {
     return `its metastore has format ${manifest.format}, this dedupfs reads ${FORMAT_VERSION}`;
   }

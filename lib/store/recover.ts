@@ -84,7 +84,8 @@ function checkBatch(parts: RecoverParts, arenaId: number, packIds: readonly numb
       ExitCode.STORE_INCONSISTENT,
       'DEDUPFS_OLD_METASTORE',
       `the metastore of ${storePath} is older than its arenas: it ends with batch ` +
-        `${metastore.counters.batch}, pack ${packId} is of batch ${batch}; restore the matching meta.db`,
+        `${metastore.counters.batch}, pack ${packId} is of batch ${batch}; restore the matching meta.db, or ` +
+        `'dedupfs fsck --rebuild ${storePath}' brings it up to them`,
     );
   }
 }

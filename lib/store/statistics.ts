@@ -3,6 +3,7 @@
 import { readFileSync } from 'node:fs';
 import type { FileSystemStatistics } from '../filesystem/contract.ts';
 import { logicalBytes, type Counters } from '../metastore/counters.ts';
+import type { ScrubOutcome } from '../maintenance/scrub-state.ts';
 import type { Metastore } from '../metastore/metastore.ts';
 import type { CheckpointSummary, StoreStatistics } from './contract.ts';
 import type { Format } from './format.ts';
@@ -23,6 +24,7 @@ export interface StatisticsSources {
   readonly dirtyBytes: number;
   readonly checkpoint: CheckpointSummary | undefined;
   readonly readOnlyReason: string | undefined;
+  readonly lastScrub: ScrubOutcome | undefined;
 }
 
 export function collectStatistics(sources: StatisticsSources): StoreStatistics {
@@ -55,6 +57,9 @@ export function collectStatistics(sources: StatisticsSources): StoreStatistics {
     residentBytesPeak: peakResidentBytes(),
     batch: counters.batch,
     checkpoint: sources.checkpoint,
+    damagedChunks: counters.damagedChunks,
+    damagedBytes: counters.damagedBytes,
+    lastScrub: sources.lastScrub,
     readOnlyReason: sources.readOnlyReason,
   };
 }

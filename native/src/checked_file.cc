@@ -12,6 +12,7 @@
 #include "checked_file.h"
 
 #include <cstring>
+#include <utility>
 
 #include "xxh64.h"
 
@@ -20,6 +21,13 @@ SQLITE_EXTENSION_INIT3
 namespace dedupfs {
 
 namespace {
+
+/**
+ * What SQLite gets for a page that is not what was written. SQLITE_IOERR would roll back the whole
+ * transaction and plain SQLITE_CORRUPT forbid further writes in it; like this only the statement
+ * that wanted the page fails.
+ */
+constexpr int kDamaged = SQLITE_CORRUPT_INDEX;
 
 constexpr int kPageBytesMin = 512;
 constexpr int kPageBytesMax = 65536;
@@ -78,7 +86,7 @@ int judgeShortRead(CheckedFile* file, int bytes, sqlite3_int64 offset) {
   if (status != SQLITE_OK) return status;
   if (file->log == nullptr && offset >= size) return SQLITE_IOERR_SHORT_READ;
   file->badPage = pageNumber(bytes, offset);
-  return SQLITE_IOERR_DATA;
+  return kDamaged;
 }
 
 int readDatabase(sqlite3_file* base, void* buffer, int bytes, sqlite3_int64 offset) {
@@ -92,8 +100,7 @@ int readDatabase(sqlite3_file* base, void* buffer, int bytes, sqlite3_int64 offs
   const uint32_t number = pageNumber(bytes, offset);
   if (pageChecksum(page, bytes, number) == storedChecksum(page, bytes)) return SQLITE_OK;
   file->badPage = number;
-  sqlite3_log(SQLITE_IOERR_DATA, "page %u does not match its checksum", number);
-  return SQLITE_IOERR_DATA;
+  return kDamaged;
 }
 
 /** Memory for one page. */
@@ -151,7 +158,7 @@ int truncateDatabase(sqlite3_file* base, sqlite3_int64 size) {
   return file->real->pMethods->xTruncate(file->real, size);
 }
 
-/** What `PRAGMA page_checksums` answers: on or off, and which page was bad. */
+/** What `PRAGMA page_checksums` answers: on or off, or once what was bad. */
 char* describeChecks(CheckedFile* file) {
   uint8_t header[kHeaderBytes];
   if (!file->isChecked) {
@@ -159,8 +166,11 @@ char* describeChecks(CheckedFile* file) {
     if (status == SQLITE_OK) noteHeader(file, header, sizeof header, 0);
   }
   if (!file->isChecked) return sqlite3_mprintf("off");
-  if (file->badPage == 0) return sqlite3_mprintf("on");
-  return sqlite3_mprintf("bad page %u", file->badPage);
+  const uint32_t page = std::exchange(file->badPage, 0);
+  const int64_t frame = std::exchange(file->badFrame, 0);
+  if (page != 0) return sqlite3_mprintf("page %u", page);
+  if (frame != 0) return sqlite3_mprintf("frame %lld of its log", static_cast<long long>(frame));
+  return sqlite3_mprintf("on");
 }
 
 int controlDatabase(sqlite3_file* base, int operation, void* argument) {
@@ -275,8 +285,8 @@ int readLog(sqlite3_file* base, void* buffer, int bytes, sqlite3_int64 offset) {
   // A frame read for the first time is one that recovery looks at, with SQLite's own checksum.
   if (file->frames[frame] == 0) file->frames[frame] = sum;
   if (file->frames[frame] == sum) return SQLITE_OK;
-  sqlite3_log(SQLITE_IOERR_DATA, "frame %lld of the log has changed", frame);
-  return SQLITE_IOERR_DATA;
+  file->database->badFrame = frame + 1;
+  return kDamaged;
 }
 
 int writeLog(sqlite3_file* base, const void* buffer, int bytes, sqlite3_int64 offset) {

@@ -25,8 +25,9 @@ struct CheckedFile {
   bool isShared;
   /** Its write-ahead log, while that is open. */
   CheckedFile* log;
-  /** The last page that did not match its checksum; 0: none. */
+  /** What did not match its checksum since `PRAGMA page_checksums` was asked; 0: none. */
   uint32_t badPage;
+  int64_t badFrame;
   /** The page being written, with its checksum. */
   uint8_t* copy;
   int copyBytes;

@@ -25,6 +25,9 @@ napi_value createPoller(napi_env env, napi_callback_info info);
 // lock.cc
 napi_value tryLock(napi_env env, napi_callback_info info);
 
+// space.cc
+napi_value allocateSpace(napi_env env, napi_callback_info info);
+
 // mapping.cc
 napi_value releaseMapping(napi_env env, napi_callback_info info);
 
@@ -42,5 +45,8 @@ napi_value cutterKind(napi_env env, napi_callback_info info);
 
 // checked_vfs.cc
 napi_value selectCheckedVfs(napi_env env, napi_callback_info info);
+
+// page_checksums.cc
+napi_value findDamagedPage(napi_env env, napi_callback_info info);
 
 }  // namespace dedupfs

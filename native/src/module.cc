@@ -29,6 +29,7 @@ NAPI_MODULE_INIT() {
       method("mountByHelper", mountByHelper),
       method("createPoller", createPoller),
       method("tryLock", tryLock),
+      method("allocate", allocateSpace),
       method("releaseMapping", releaseMapping),
       method("cutChunks", cutChunksOfBuffer),
       method("findZeroRun", findZeroRunInBuffer),
@@ -37,6 +38,7 @@ NAPI_MODULE_INIT() {
       method("currentMicroseconds", currentMicroseconds),
       method("cutterKind", cutterKind),
       method("selectCheckedVfs", selectCheckedVfs),
+      method("findDamagedPage", findDamagedPage),
   };
   const napi_status status =
       napi_define_properties(env, exports, sizeof methods / sizeof methods[0], methods);

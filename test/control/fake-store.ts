@@ -3,11 +3,16 @@
 import type { FileSystem } from '../../lib/filesystem/contract.ts';
 import type {
   CheckpointReport,
+  DamageReport,
   FsckProgress,
   FsckReport,
   GcPlan,
   GcProgress,
   GcReport,
+  HealReport,
+  HealRequest,
+  ScrubReport,
+  ScrubRequest,
   Store,
   StoreStatistics,
 } from '../../lib/store/contract.ts';
@@ -18,6 +23,26 @@ export const fakePlan: GcPlan = {
   bytesToFree: 4096,
 };
 
+const fakeDamage: DamageReport = {
+  chunks: 0,
+  bytes: 0,
+  files: [],
+  filesOmitted: 0,
+  nextIno: undefined,
+};
+
+const fakeScrub = {
+  isComplete: true,
+  isResumed: false,
+  packs: 1,
+  bytes: 2,
+  chunks: 3,
+  chunksDamaged: 0,
+  deadRecordsDamaged: 0,
+  findings: [],
+  findingsOmitted: 0,
+};
+
 export class FakeStore implements Store {
   readonly path: string;
   readonly uuid = '00000000-0000-4000-8000-000000000000';
@@ -26,6 +51,8 @@ export class FakeStore implements Store {
   /** What gc waits for before it ends; set it to hold a gc under way. */
   gcGate: Promise<void> = Promise.resolve();
   commitError: Error | undefined;
+  /** Of the last scrub. */
+  lastSignal: AbortSignal | undefined;
 
   constructor(path: string) {
     this.path = path;
@@ -67,6 +94,32 @@ export class FakeStore implements Store {
     this.calls.push(`fsck ${options.level}`);
     options.onProgress?.({ check: 'chunk-references', done: 1, total: 2 });
     return { level: options.level, checks: ['chunk-references'], findings: [], findingsOmitted: 0 };
+  }
+
+  async scrub(request: ScrubRequest = {}): Promise<ScrubReport> {
+    this.calls.push(`scrub ${request.bytesPerSecond} ${request.restart}`);
+    this.lastSignal = request.signal;
+    await this.gcGate;
+    return { ...fakeScrub, damage: fakeDamage };
+  }
+
+  async listDamage(options: { afterIno?: number } = {}): Promise<DamageReport> {
+    this.calls.push(`damage ${options.afterIno}`);
+    return fakeDamage;
+  }
+
+  async heal({ tree }: HealRequest): Promise<HealReport> {
+    this.calls.push(`heal ${tree}`);
+    return {
+      isComplete: true,
+      files: 1,
+      bytes: 5,
+      chunksHealed: 0,
+      bytesHealed: 0,
+      unreadable: [],
+      unreadableOmitted: 0,
+      damage: fakeDamage,
+    };
   }
 
   async commit(): Promise<void> {

@@ -53,6 +53,16 @@ class MemoryIndex implements ChunkIndex {
     return { ...place, plainBytes, fingerprint: fingerprint.subarray(0, 16) };
   }
 
+  readonly damageCount = 0;
+
+  at(): undefined {
+    return undefined;
+  }
+
+  isWanted(): boolean {
+    return false;
+  }
+
   arenaOf(): number {
     return 1;
   }
@@ -68,7 +78,6 @@ function setUp(t: Test) {
   blockStore.useAllocator({ nextArena: () => 1, arenaBegun: () => undefined });
   let packs = 0;
   const writer = new PackWriter({
-    hasRoom: () => true,
     blockStore,
     frameBytesMax: FRAME_BYTES_MAX,
     nextPackId: () => (packs += 1),
@@ -87,7 +96,9 @@ function setUp(t: Test) {
     await blockStore.close();
   });
   const index = new MemoryIndex();
-  const reader = new ChunkReader({ index, writer, blockStore, hash: createKeyedHash(KEY) });
+  const hash = createKeyedHash(KEY);
+  const damage = { chunkDamaged: () => undefined, packDamaged: () => undefined };
+  const reader = new ChunkReader({ index, writer, blockStore, hash, damage });
   return { ingest: new Ingest({ workers, index, writer }), index, reader, writer, failures };
 }
 

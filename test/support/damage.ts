@@ -129,7 +129,6 @@ export class SampleStore {
     const { counters, packs } = this.#metastore;
     this.#blockStore.useAllocator(packs);
     return new PackWriter({
-      hasRoom: () => true,
       blockStore: this.#blockStore,
       frameBytesMax: CHUNK_BYTES,
       nextPackId: () => counters.nextPack++,

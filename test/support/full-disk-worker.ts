@@ -33,15 +33,18 @@ try {
   // It is to fail: the disk is full now.
 }
 const full = await codeOf(store.commit());
-await delay(50);
+const refused = await codeOf(driver.put('refused', randomBytesOf('refused', MIB)));
+await delay(200);
 rmSync(filler);
+await delay(200);
+await driver.put('later', randomBytesOf('later', MIB));
 const retried = await codeOf(store.commit());
 const isRight = (await driver.get('content')).equals(content);
 const { findings } = await store.fsck({ level: 'full' });
 await store.close();
-console.log(JSON.stringify({ full, retried, unhandled, isRight, findings }));
+console.log(JSON.stringify({ full, refused, retried, unhandled, isRight, findings }));
 
-async function codeOf(promise: Promise<void>): Promise<string | undefined> {
+async function codeOf(promise: Promise<unknown>): Promise<string | undefined> {
   return promise.then(
     () => 'done',
     (error: unknown) => (error as { code?: string }).code ?? String(error),

@@ -2,8 +2,7 @@
 
 import { CorruptionError } from '../../errors.ts';
 import { decodeExtents, SEGMENT_BYTES, type Extent } from '../../metastore/extent-codec.ts';
-import type { CheckContext } from './check.ts';
-import { pages } from './paging.ts';
+import { pages, type Walk } from './paging.ts';
 
 /** Rows decoded in one turn; one has up to a few hundred extents. */
 const MAPS_PER_TURN = 64;
@@ -16,11 +15,15 @@ export interface ExtentMap {
   readonly extents: readonly Extent[] | undefined;
 }
 
-export async function* extentMaps(context: CheckContext): AsyncGenerator<ExtentMap[]> {
+/** @param afterIno files with smaller numbers, and this one, are left out */
+export async function* extentMaps(
+  context: Walk,
+  afterIno = Number.MIN_SAFE_INTEGER,
+): AsyncGenerator<ExtentMap[]> {
   const inoMax = context.connection.prepare('SELECT max(ino) FROM inode').pluck().get();
   const maps = pages<[ino: number, segment: number, map: Buffer]>(context, {
     sql: 'SELECT ino, seg, map FROM fmap WHERE (ino, seg) > (?, ?) ORDER BY ino, seg LIMIT ?',
-    start: [Number.MIN_SAFE_INTEGER, Number.MIN_SAFE_INTEGER],
+    start: [afterIno, Number.MAX_SAFE_INTEGER],
     keyOf: ([ino, segment]) => [ino, segment],
     total: Number(inoMax ?? 0),
     rows: MAPS_PER_TURN,

@@ -1,7 +1,7 @@
 // SQLite's own view: b-trees, free list, indexes. All other checks read through them. One statement,
 // which cannot be sliced: on a mounted store requests wait for it.
 
-import { CorruptionError, describeError } from '../../errors.ts';
+import { CorruptionError } from '../../errors.ts';
 import { explainDamage } from '../../metastore/checked-database.ts';
 import { defineCheck, type CheckContext } from './check.ts';
 
@@ -26,7 +26,7 @@ function messages({ connection, level }: CheckContext): string[] {
     // Some damage ends the statement; what it said before is worth keeping.
     const damage = explainDamage(connection, error);
     if (!(damage instanceof CorruptionError)) throw error;
-    found.push(describeError(damage));
+    found.push(damage.message);
   }
   return found;
 }

@@ -1,4 +1,5 @@
 // A pack's live bytes and live chunks are what the chunk rows say, and every chunk's pack has a row.
+// Quarantined chunks lie in none.
 
 import { defineCheck, type CheckContext } from './check.ts';
 import { pages, ranges } from './paging.ts';
@@ -29,7 +30,7 @@ async function* sum(context: CheckContext, live: Live): AsyncGenerator<string> {
   const group = context.connection
     .prepare(
       `SELECT pack, sum(stored), count(*), min(id) FROM chunk
-       WHERE id > ? AND id <= ? GROUP BY pack`,
+       WHERE id > ? AND id <= ? AND h IS NOT NULL GROUP BY pack`,
     )
     .raw();
   for await (const { after, upTo } of ranges(context, 'chunk')) {

@@ -1,4 +1,4 @@
-// Every pack that has a row lies in its arena, whole as far as its header and directory tell, and
+// Every pack in which something is live lies in its arena, whole as far as its header and directory tell, and
 // was put for a commit that happened. The records themselves are verified by scrub.
 
 import { Pack } from '../../blockstore/pack.ts';
@@ -17,7 +17,9 @@ export const packsStored = defineCheck({
   async *find(context) {
     const { batch, packs } = loadCounters(context.connection);
     const page = context.connection
-      .prepare('SELECT id, bytes FROM pack WHERE arena = ? AND id > ? ORDER BY id LIMIT ?')
+      .prepare(
+        'SELECT id, bytes FROM pack WHERE arena = ? AND id > ? AND nlive > 0 ORDER BY id LIMIT ?',
+      )
       .raw();
     let done = 0;
     for (const arena of soundArenas(context)) {

@@ -2,6 +2,9 @@
 
 import type { CheckContext } from './check.ts';
 
+/** What a walk needs of the check that walks. */
+export type Walk = Pick<CheckContext, 'connection' | 'progress' | 'turn'>;
+
 type Key = readonly (number | Buffer)[];
 
 /** Rows looked at in one turn: a few milliseconds. */
@@ -21,7 +24,7 @@ export interface PageOptions<Row> {
 
 /** Pages of rows, never empty, each complete before it is given out. */
 export async function* pages<Row extends readonly unknown[]>(
-  context: CheckContext,
+  context: Walk,
   options: PageOptions<Row>,
 ): AsyncGenerator<Row[]> {
   const statement = context.connection.prepare(options.sql).raw();
@@ -47,7 +50,7 @@ export interface IdRange {
 
 /** Ranges of ids that together hold all rows, each a bounded number of them. */
 export async function* ranges(
-  context: CheckContext,
+  context: Walk,
   table: 'inode' | 'chunk' | 'pack',
 ): AsyncGenerator<IdRange> {
   const id = table === 'inode' ? 'ino' : 'id';

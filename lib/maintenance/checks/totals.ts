@@ -21,7 +21,13 @@ const SOURCES = [
   },
   {
     table: 'chunk',
-    sums: { chunks: 'count(*)', uniqueBytes: 'sum(bytes)', storedBytes: 'sum(stored)' },
+    sums: {
+      chunks: 'count(*)',
+      uniqueBytes: 'sum(bytes)',
+      storedBytes: 'sum(stored)',
+      damagedChunks: 'count(*) FILTER (WHERE h IS NULL)',
+      damagedBytes: 'sum(bytes) FILTER (WHERE h IS NULL)',
+    },
   },
   { table: 'pack', sums: { packs: 'count(*)', packBytes: 'sum(bytes)' } },
 ] as const satisfies {

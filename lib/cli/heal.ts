@@ -1,0 +1,80 @@
+// dedupfs heal STORE|DIR TREE: repairs damaged data from another copy of the files.
+
+import { realpathSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { Command } from 'commander';
+
+import { describeError, ExitCode, UserError } from '../errors.ts';
+import type { HealReport } from '../store/contract.ts';
+import { reachStore, type StoreAccess } from './access.ts';
+import { damageLines } from './damage-lines.ts';
+import { helpEnd } from './exit-codes.ts';
+import { ProgressBar } from './progress.ts';
+import { formatBytes, formatCount, plural } from './units.ts';
+
+export function healCommand(): Command {
+  return new Command('heal')
+    .summary('repair damaged data from another copy')
+    .description(
+      'Looks through the files of TREE for content that the store has lost to damage, and stores\n' +
+        'that again: every file that refers to it is right again. Nothing else is stored, and names\n' +
+        'in TREE do not matter. Damage must be known: run dedupfs scrub first.\n' +
+        'Files that were changed in place may lie in the store cut at other places; what heal does not\n' +
+        'find is repaired by copying the file into the mount.\n' +
+        'On a mounted store the daemon reads TREE.',
+    )
+    .argument('<store|dir>', 'directory of the store, or its mount point')
+    .argument('<tree>', 'directory with good copies, or one file')
+    .option('--json', 'print the report as JSON')
+    .addHelpText(
+      'after',
+      helpEnd(
+        ['dedupfs heal /backup /home'],
+        [
+          ...(['OK', 'FAILED', 'USAGE', 'DAMAGED', 'NO_STORE', 'LOCKED', 'WRONG_FORMAT'] as const),
+          ...(['STORE_INCONSISTENT', 'NO_PERMISSION', 'DISK_FULL', 'BUSY', 'INTERRUPTED'] as const),
+        ],
+      ),
+    )
+    .action(heal);
+}
+
+async function heal(path: string, tree: string, flags: { json?: true }): Promise<void> {
+  const treePath = realPathOf(tree);
+  await using access = await reachStore(path);
+  const report = await runWithBar(access, treePath);
+  const text = flags.json === true ? JSON.stringify(report, undefined, 2) : formatReport(report);
+  process.stdout.write(`${text}\n`);
+  if (report.damage.chunks > 0) process.exitCode = ExitCode.DAMAGED;
+}
+
+/** The daemon needs an absolute path, and refuses its own mount whatever it is called. */
+function realPathOf(tree: string): string {
+  const path = resolve(tree);
+  try {
+    return realpathSync.native(path);
+  } catch (cause) {
+    const message = `cannot read ${path}: ${describeError(cause)}`;
+    throw new UserError(ExitCode.USAGE, 'DEDUPFS_USAGE', message);
+  }
+}
+
+async function runWithBar(access: StoreAccess, tree: string): Promise<HealReport> {
+  using bar = new ProgressBar('heal', formatCount);
+  // How much there is to read is not known: the bar shows what is found of what is wanted.
+  return await access.heal(tree, ({ bytes, chunksHealed, chunksWanted }) => {
+    const total = chunksHealed + chunksWanted;
+    bar.update(chunksHealed, total, `chunks, ${formatBytes(bytes)} read`);
+  });
+}
+
+function formatReport(report: HealReport): string {
+  const { files, bytes, chunksHealed, bytesHealed, unreadable, unreadableOmitted } = report;
+  const lines = unreadable.map((message) => `not read: ${message}`);
+  if (unreadableOmitted > 0) lines.push(`and ${plural(unreadableOmitted, 'file')} more not read`);
+  const read = `${plural(files, 'file')}, ${formatBytes(bytes)} read`;
+  lines.push(`healed ${plural(chunksHealed, 'chunk')}, ${formatBytes(bytesHealed)} (${read})`);
+  const left = damageLines(report.damage);
+  lines.push(...(left.length === 0 ? ['nothing is known to be damaged'] : left));
+  return lines.join('\n');
+}

@@ -1,0 +1,140 @@
+// Goal: whatever is wrong with an arena's file, nothing crashes or hangs, no wrong bytes are given back,
+// LMDB opens it only when it is sound, and packs that were not hit can be salvaged.
+// Method: files that LMDB wrote, random damage, and all that a store would do with the file, in a child
+// process whose end is looked at.
+
+import { fork } from 'node:child_process';
+import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+import { arenaFileDefect } from '../../lib/blockstore/arena-file.ts';
+import { ArenaReader } from '../../lib/blockstore/arena-reader.ts';
+import { salvagePacks } from '../../lib/blockstore/arena-salvage.ts';
+import { Arena } from '../../lib/blockstore/arena.ts';
+import {
+  makeArena,
+  packOf,
+  type ArenaSample,
+  type ArenaSampleOptions,
+} from '../support/arena-sample.ts';
+import { flipByte } from '../support/damage.ts';
+import { printedSeed, randomBytesOf } from '../support/random.ts';
+
+const WORKER = new URL('../support/arena-damage-worker.js', import.meta.url);
+const ROUNDS = 300;
+const PAGE = 4096;
+const ROUND_MS_MAX = 60_000;
+
+async function sampleIn(t: Test, options: ArenaSampleOptions): Promise<ArenaSample> {
+  const folder = t.testdir();
+  mkdirSync(folder, { recursive: true });
+  return makeArena(join(folder, 'a000001.mdb'), options);
+}
+
+t.test('random damage to the tree and to packs: never a crash, never wrong bytes', async (t) => {
+  const seed = printedSeed(t);
+  const folder = t.testdir();
+  const messages: unknown[] = [];
+  const worker = fork(WORKER, [folder, String(seed), String(ROUNDS)], { stdio: 'pipe' });
+  let errors = '';
+  worker.stderr?.on('data', (text) => (errors += String(text)));
+  let watchdog = setTimeout(() => worker.kill('SIGKILL'), ROUND_MS_MAX);
+  worker.on('message', (message) => {
+    messages.push(message);
+    clearTimeout(watchdog);
+    watchdog = setTimeout(() => worker.kill('SIGKILL'), ROUND_MS_MAX);
+  });
+  const [code, signal] = await new Promise<[number | null, string | null]>((resolve) => {
+    worker.on('exit', (...end) => resolve(end));
+  });
+  clearTimeout(watchdog);
+  t.strictSame([code, signal], [0, null], `after ${messages.length} rounds: ${errors}`);
+  const counts = messages.at(-1) as { rounds: number; defective: number; refused: number };
+  t.comment(`seed ${seed}: ${JSON.stringify(counts)}`);
+  t.equal(counts.rounds, ROUNDS);
+  t.ok(counts.defective > 0 && counts.refused > 0, 'damage was met');
+});
+
+t.test('a sound file has no defect, and gives back every pack, large and small', async (t) => {
+  const { path, packs } = await sampleIn(t, { seed: 1, packs: 300, bytesMax: 20_000 });
+  t.equal(arenaFileDefect(path), undefined);
+  const reader = new ArenaReader(path);
+  t.strictSame([...reader.packIds()], [...packs.keys()]);
+  t.strictSame([...reader.packIds(200)], [...packs.keys()].slice(199));
+  for (const [packId, bytes] of packs) t.ok(reader.get(packId).equals(bytes));
+  t.throws(() => reader.get(301), { code: 'DEDUPFS_CORRUPT' });
+  const memory = Buffer.alloc(40_000);
+  t.equal(reader.get(7, memory).buffer, memory.buffer, 'in the memory that was given');
+  reader.close();
+});
+
+t.test('packs put after the reader was opened are found', async (t) => {
+  const path = join(t.testdir(), 'a000001.mdb');
+  const arena = Arena.create(1, path, 64 * 1024 * 1024);
+  const reader = new ArenaReader(path);
+  for (let packId = 1; packId <= 200; packId += 1) {
+    const bytes = packOf(packId, randomBytesOf(packId, 3000));
+    await arena.put(packId, bytes);
+    t.ok(reader.get(packId).equals(bytes));
+  }
+  t.equal([...reader.packIds()].length, 200);
+  reader.close();
+  await arena.close();
+});
+
+for (const meta of [0, 1]) {
+  t.test(`with meta page ${meta} gone the packs of earlier commits can be read`, async (t) => {
+    const { path, packs } = await sampleIn(t, { seed: 2, packs: 40, bytesMax: 9000, perCommit: 4 });
+    flipByte(path, meta * PAGE + 24);
+    t.match(arenaFileDefect(path), `damaged meta page ${meta}`);
+    t.throws(() => new Arena(1, path, 1024 * 1024).openToWrite(), { code: 'DEDUPFS_CORRUPT' });
+    const reader = new ArenaReader(path);
+    const found = [...reader.packIds()];
+    t.ok(found.length === 40 || found.length === 36, `${found.length} packs`);
+    for (const packId of found) t.strictSame(reader.get(packId), packs.get(packId));
+    reader.close();
+  });
+}
+
+t.test('with both metas and the whole tree gone, all packs are salvaged', async (t) => {
+  const { path, packs } = await sampleIn(t, { seed: 3, packs: 120, bytesMax: 60_000 });
+  const broken = `${path}.broken`;
+  copyFileSync(path, broken);
+  flipByte(broken, 24);
+  flipByte(broken, PAGE + 24);
+  t.match(arenaFileDefect(broken), 'not an LMDB file');
+  const salvaged = new Map<number, Buffer>();
+  for await (const { packId, bytes, isInside } of salvagePacks(broken)) {
+    t.notOk(isInside);
+    salvaged.set(packId, bytes);
+  }
+  t.strictSame(
+    [...salvaged.keys()].sort((left, right) => left - right),
+    [...packs.keys()],
+  );
+  for (const [packId, bytes] of packs) t.ok(salvaged.get(packId)?.equals(bytes));
+});
+
+t.test('an image of an arena inside of a pack is told apart', async (t) => {
+  const inner = await sampleIn(t, { seed: 4, packs: 9, bytesMax: 9000 });
+  const path = `${inner.path}.outer`;
+  const { packs } = await makeArena(path, { seed: 5, packs: 5, bytesMax: 9000, image: inner.path });
+  const outside: number[] = [];
+  for await (const { packId, isInside } of salvagePacks(path)) if (!isInside) outside.push(packId);
+  t.strictSame(
+    outside.sort((left, right) => left - right),
+    [...packs.keys()],
+  );
+});
+
+t.test('what is no arena at all', async (t) => {
+  const folder = t.testdir({ folder: {}, text: 'no arena', empty: '' });
+  writeFileSync(join(folder, 'zeros'), Buffer.alloc(100 * PAGE));
+  for (const name of ['folder', 'text', 'empty', 'zeros', 'absent']) {
+    const path = join(folder, name);
+    t.type(arenaFileDefect(path), 'string', name);
+  }
+  for (const name of ['text', 'empty', 'zeros']) {
+    for await (const found of salvagePacks(join(folder, name))) t.fail(`found ${found.packId}`);
+  }
+});
