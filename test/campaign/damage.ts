@@ -8,8 +8,10 @@
 
 import { cpSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { failureOf, mustRun, run as runProgram } from '../support/commands.ts';
-import { supportScript } from '../support/commands-dedupfs.ts';
+import { ExitCode } from '../../lib/errors.ts';
+import type { ScrubReport } from '../../lib/store/contract.ts';
+import { failureOf, mustRun, run as runProgram, type RunResult } from '../support/commands.ts';
+import { dedupfs, supportScript } from '../support/commands-dedupfs.ts';
 import type { ReadReport } from '../support/damage-reader.ts';
 import { MountedExt4 } from '../support/mounted-ext4.ts';
 import { MountedStore } from '../support/mounted-store.ts';
@@ -55,6 +57,7 @@ class DamageCampaign {
   readonly #originals: string;
   readonly #manifestFile: string;
   #manifest: Manifest = new Map();
+  readonly #workStore: MountedStore;
   #places: DamagePlaces | undefined;
 
   constructor(campaign: CampaignRun, store: MountedStore, seed: number) {
@@ -62,6 +65,7 @@ class DamageCampaign {
     this.#store = store;
     this.#random = new Random(seed);
     this.work = join(store.directory, 'work');
+    this.#workStore = MountedStore.create(campaign, this.work);
     this.#pristine = join(store.directory, 'pristine');
     this.#originals = join(store.directory, 'originals');
     this.#manifestFile = join(store.directory, 'manifest.json');
@@ -99,7 +103,7 @@ class DamageCampaign {
     if (places === undefined) throw new Error('there is no store');
     const isBlockInArena = round % 2 === 0;
     const inArenas = this.#kinds(isBlockInArena).map((kind) => places.inArena(this.#random, kind));
-    await this.#damageArenas(inArenas);
+    await this.#damageArenas(inArenas, round % 4 < 2);
     for (const kind of this.#kinds(!isBlockInArena)) {
       await this.#damageMetastore(places.inMetastore(this.#random, kind));
     }
@@ -110,11 +114,17 @@ class DamageCampaign {
     return hasBlock ? [...bytes, 'block'] : bytes;
   }
 
-  async #damageArenas(damages: readonly Damage[]): Promise<void> {
+  /** In every second round the scrub comes before any read: it must not need their help. */
+  async #damageArenas(damages: readonly Damage[], scrubsFirst: boolean): Promise<void> {
     this.#inflict(damages);
+    const scrubbedBefore = scrubsFirst ? await this.#scrub() : undefined;
     const report = await this.#read(damages);
     this.#checkReport(report, damages);
+    const scrubbed = scrubbedBefore ?? (await this.#scrub());
+    this.#checkScrub(scrubbed, report, damages);
     this.#campaign.count('files unreadable by damage in arenas', report.unreadable.length);
+    await this.#copyAgain(report.unreadable);
+    await this.#checkMended(damages);
   }
 
   async #damageMetastore(damage: Damage): Promise<void> {
@@ -123,6 +133,66 @@ class DamageCampaign {
     this.#checkReport(report, [damage]);
     if (report.refused !== undefined) this.#campaign.count('stores refused');
     this.#campaign.count('names unreadable by damage in meta.db', report.unreadable.length);
+    const isHarmless = report.refused === undefined && report.unreadable.length === 0;
+    if (isHarmless && (await this.#fsck()).code === ExitCode.OK) {
+      this.#campaign.count('damages of meta.db where nothing lies');
+      return;
+    }
+    const rebuilt = await this.#fsck('--rebuild');
+    const isRebuilt = rebuilt.code === ExitCode.OK || rebuilt.code === ExitCode.REPAIRED;
+    this.#campaign.ok(isRebuilt, `after ${describeDamage(damage)}: ${failureOf(rebuilt)}`);
+    this.#campaign.count('metastores rebuilt');
+    await this.#checkMended([damage]);
+  }
+
+  async #scrub(): Promise<ScrubReport> {
+    const result = await dedupfs(['scrub', this.work, '--json'], { timeoutMs: READ_TIMEOUT_MS });
+    const isExpected = result.code === ExitCode.OK || result.code === ExitCode.DAMAGED;
+    this.#campaign.ok(isExpected, failureOf(result));
+    this.#campaign.count('scrubs');
+    return JSON.parse(result.stdout) as ScrubReport;
+  }
+
+  /** Scrub names exactly the files that cannot be read. */
+  #checkScrub(scrub: ScrubReport, read: ReadReport, damages: readonly Damage[]): void {
+    const after = damages.map(describeDamage).join('; ');
+    const named = new Set(scrub.damage.files.flatMap(({ paths }) => paths));
+    const unreadable = read.unreadable.map((path) => `/${path}`);
+    const unnamed = unreadable.filter((path) => !named.has(path));
+    this.#campaign.noneOf(unnamed.slice(0, 5), `after ${after} scrub names all files that are hit`);
+    const readable = [...named].filter((path) => !unreadable.includes(path));
+    this.#campaign.noneOf(readable.slice(0, 5), `after ${after} scrub names no other files`);
+    this.#campaign.count('files named by scrub', named.size);
+    const isHit = damages.some(({ hitsPack }) => hitsPack);
+    const isFound = scrub.damage.chunks > 0 || scrub.findings.length > 0;
+    this.#campaign.count(isFound ? 'batches found by scrub' : 'batches without effect');
+    if (isHit && !isFound) this.#campaign.comment(`no effect: ${after}`);
+  }
+
+  /** Copies originals over what is damaged, as a user would. */
+  async #copyAgain(paths: readonly string[]): Promise<void> {
+    if (paths.length === 0) return;
+    const store = this.#workStore;
+    await store.mount();
+    const args = ['-aI', '--whole-file', '--files-from=-', `${this.#originals}/`, store.mountpoint];
+    await store.mustRun('rsync', args, { input: paths.map((path) => `${path}\n`).join('') });
+    await store.umount();
+    this.#campaign.count('files copied again', paths.length);
+  }
+
+  /** All is read right, and fsck and scrub find nothing any more. */
+  async #checkMended(damages: readonly Damage[]): Promise<void> {
+    const after = damages.map(describeDamage).join('; ');
+    const { refused = '', wrong, unreadable } = await this.#read(damages);
+    this.#campaign.equal(refused, '', `mended after ${after}`);
+    this.#campaign.noneOf([...wrong, ...unreadable].slice(0, 5), `mended after ${after}`);
+    const result = await this.#fsck();
+    this.#campaign.equal(result.code, ExitCode.OK, `mended after ${after}: ${failureOf(result)}`);
+    this.#campaign.count('stores mended');
+  }
+
+  async #fsck(...options: readonly string[]): Promise<RunResult> {
+    return dedupfs(['fsck', this.work, '--json', ...options], { timeoutMs: READ_TIMEOUT_MS });
   }
 
   #restore(): void {

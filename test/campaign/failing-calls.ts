@@ -87,7 +87,7 @@ class FailingCalls {
     const kinds = [...new Set(WAYS.map(({ operation }) => operation))];
     for (const operation of kinds) await disk.fail({ operation, errno: 'EIO', after: NEVER });
     const store = join(disk.mountpoint, 'count');
-    const report = await this.#work(store, join(this.#folder, 'count.log'));
+    const report = await this.#work('no failure', store, join(this.#folder, 'count.log'));
     this.#campaign.noneOf([...report.failures, ...report.wrong], 'without a failure all goes well');
     const seen = await disk.faults();
     await disk.heal();
@@ -105,7 +105,7 @@ class FailingCalls {
     const log = join(this.#folder, `log-${round}`);
     await disk.fail({ ...fault, path: `store-${round}` });
     const what = JSON.stringify(fault);
-    const report = await this.#work(store, log);
+    const report = await this.#work(what, store, log);
     const [count] = await disk.faults();
     await disk.heal();
     if (count?.failed === 0) this.#campaign.count('calls that did not come again');
@@ -130,7 +130,7 @@ class FailingCalls {
     what: string,
     { store, log }: { readonly store: string; readonly log: string },
   ): Promise<void> {
-    const { files, findings } = (await this.#run(['look', store])) as LookReport;
+    const { files, findings } = (await this.#run(what, ['look', store])) as LookReport;
     this.#campaign.noneOf(findings, `${what}: fsck finds nothing`);
     const found = new Map(Object.entries(files));
     const states = readStates(log);
@@ -145,17 +145,17 @@ class FailingCalls {
     this.#campaign.count('trees compared');
   }
 
-  async #work(store: string, log: string): Promise<WorkReport> {
-    return (await this.#run(['work', store, String(this.#seed), log])) as WorkReport;
+  async #work(what: string, store: string, log: string): Promise<WorkReport> {
+    return (await this.#run(what, ['work', store, String(this.#seed), log])) as WorkReport;
   }
 
-  async #run(args: readonly string[]): Promise<unknown> {
+  async #run(what: string, args: readonly string[]): Promise<unknown> {
     const script = supportScript('failing-calls-worker');
     const result = await runProgram(process.execPath, [script, ...args], {
       timeoutMs: WORKER_TIMEOUT_MS,
       onTimeout: () => this.#disk?.abort(),
     });
-    this.#campaign.equal(result.code, 0, failureOf(result));
+    this.#campaign.equal(result.code, 0, `${what}: ${failureOf(result)}`);
     return JSON.parse(result.stdout);
   }
 

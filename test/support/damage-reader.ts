@@ -26,8 +26,9 @@ export interface ReadReport {
 }
 
 const SLABS = 4;
-const DIRECTORY_BITS = 0o040000;
 const TYPE_BITS = 0o170000;
+const DIRECTORY = 0o040000;
+const REGULAR = 0o100000;
 
 class Reader {
   readonly wrong: string[] = [];
@@ -70,9 +71,11 @@ class Reader {
       this.#seen.add(path);
       this.#unlisted.push(`${path}/`);
       if (this.unreadable.length === failures) this.wrong.push(`${path} is listed, not found`);
-    } else if ((attributes.mode & TYPE_BITS) === DIRECTORY_BITS) {
-      await this.#readFolder(`${path}/`, attributes.ino);
-    } else await this.#readFile(path, name, parent);
+      return;
+    }
+    const type = attributes.mode & TYPE_BITS;
+    if (type === DIRECTORY) await this.#readFolder(`${path}/`, attributes.ino);
+    else if (type === REGULAR) await this.#readFile(path, name, parent);
   }
 
   async #readFile(path: string, name: string, parent: Ino): Promise<void> {
