@@ -1,13 +1,18 @@
-// dedupfs fsck STORE: checks the invariants of a store; --rebuild makes a lost metastore first.
+// dedupfs fsck STORE: checks the invariants of a store; repairs it, or rebuilds it, when asked to.
 
 import { Command } from 'commander';
 
 import { ExitCode } from '../errors.ts';
-import type { FsckReport } from '../store/contract.ts';
+import type { FsckProgress, FsckReport } from '../store/contract.ts';
+import { silentLog } from '../log.ts';
+import { checkOffline } from '../store/offline.ts';
 import { reachStore } from './access.ts';
 import { helpEnd } from './exit-codes.ts';
+import { findOwner } from './owner.ts';
+import { findPlace } from './place.ts';
 import { ProgressBar } from './progress.ts';
 import { rebuild } from './rebuild.ts';
+import { assertRepairFlags, repair } from './repair.ts';
 import { formatCount, plural } from './units.ts';
 
 /** Findings printed; one cause often shows in thousands of places. --json has more. */
@@ -15,19 +20,22 @@ const LINES_MAX = 20;
 
 export function fsckCommand(): Command {
   return new Command('fsck')
-    .summary('check a store for damage')
+    .summary('check a store for damage, and repair it')
     .description(
-      'Checks that the store is whole and its parts agree. Nothing is changed without --rebuild.\n' +
-        'A mounted store is checked by its daemon, between commits.',
+      'Checks that the store is whole and its parts agree. Nothing is changed without --repair or --rebuild.\n' +
+        'A mounted store is checked by its daemon, between commits; to repair it, unmount it first.\n' +
+        'A repair works on a copy of the metastore, which takes its place when it is sound.',
     )
     .argument('<store>', 'directory of the store, or its mount point')
     .option('--quick', 'only what can be told without reading all metadata')
+    .option('--repair', 'put right what is found; writes a journal into the store')
+    .option('--dry-run', 'with --repair: print what would be changed, and change nothing')
     .option('--rebuild', 'make a lost or damaged metastore from its last checkpoint, then check')
     .option('--json', 'print the report as JSON')
     .addHelpText(
       'after',
       helpEnd(
-        ['dedupfs fsck /srv/store'],
+        ['dedupfs fsck /srv/store', 'dedupfs fsck --repair --dry-run /srv/store'],
         [
           ...(['OK', 'FAILED', 'USAGE', 'DAMAGED', 'REPAIRED', 'NO_STORE', 'LOCKED'] as const),
           ...(['WRONG_FORMAT', 'STORE_INCONSISTENT', 'NO_PERMISSION'] as const),
@@ -42,16 +50,18 @@ interface FsckFlags {
   quick?: true;
   rebuild?: true;
   json?: true;
+  repair?: true;
+  dryRun?: true;
 }
 
 async function check(path: string, flags: FsckFlags): Promise<void> {
-  const rebuilt = flags.rebuild === true ? await rebuild(path, flags) : undefined;
-  await using access = await reachStore(path);
-  const level = flags.quick === true ? 'quick' : 'full';
-  if (access.daemonPid !== undefined && flags.json !== true) {
-    process.stdout.write(`store is mounted: checked by its daemon, process ${access.daemonPid}\n`);
+  assertRepairFlags(flags);
+  if (flags.repair === true) {
+    await repair(path, flags);
+    return;
   }
-  const report = await runWithBar((onProgress) => access.fsck(level, onProgress));
+  const rebuilt = flags.rebuild === true ? await rebuild(path, flags) : undefined;
+  const report = await runCheck(path, flags);
   const output = rebuilt === undefined ? report : { rebuilt, ...report };
   const text = flags.json === true ? JSON.stringify(output, undefined, 2) : formatReport(report);
   process.stdout.write(`${text}\n`);
@@ -59,13 +69,20 @@ async function check(path: string, flags: FsckFlags): Promise<void> {
   if (report.findings.length > 0) process.exitCode = ExitCode.DAMAGED;
 }
 
-async function runWithBar(
-  run: (
-    onProgress: Parameters<Awaited<ReturnType<typeof reachStore>>['fsck']>[1],
-  ) => Promise<FsckReport>,
-): Promise<FsckReport> {
+async function runCheck(path: string, flags: FsckFlags): Promise<FsckReport> {
+  const level = flags.quick === true ? 'quick' : 'full';
+  const { storePath } = findPlace(path);
   using bar = new ProgressBar('fsck', formatCount);
-  return await run(({ check, done, total }) => bar.update(done, total, check));
+  const onProgress = ({ check: name, done, total }: FsckProgress): void =>
+    bar.update(done, total, name);
+  if (findOwner(storePath) === undefined) {
+    return await checkOffline(storePath, { level, log: silentLog(), onProgress });
+  }
+  await using access = await reachStore(path);
+  if (access.daemonPid !== undefined && flags.json !== true) {
+    process.stdout.write(`store is mounted: checked by its daemon, process ${access.daemonPid}\n`);
+  }
+  return await access.fsck(level, onProgress);
 }
 
 /** One line for each finding, the first ones only, and one line at the end. */

@@ -7,7 +7,6 @@ import type Database from 'better-sqlite3';
 import { setImmediate } from 'node:timers/promises';
 import { assert } from '../assert.ts';
 import type { KeyedHash } from '../blake3.ts';
-import type { BlockStore } from '../blockstore/block-store.ts';
 import { CorruptionError, describeError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import { explainDamage } from '../metastore/checked-database.ts';
@@ -15,7 +14,7 @@ import { COUNTER_NAMES } from '../metastore/counters.ts';
 import type { Metastore } from '../metastore/metastore.ts';
 import { arenaFiles } from './checks/arena-files.ts';
 import { arenaTotals } from './checks/arena-totals.ts';
-import type { Check, CheckContext, CheckLevel, Finding } from './checks/check.ts';
+import type { ArenaReader, Check, CheckContext, CheckLevel, Finding } from './checks/check.ts';
 import { chunkRecords } from './checks/chunk-records.ts';
 import { chunkReferences } from './checks/chunk-references.ts';
 import { dentries } from './checks/dentries.ts';
@@ -60,13 +59,41 @@ export const CHECKS: readonly Check[] = [
   packsKnown,
   packsStored,
   chunkRecords,
+  quarantine,
+  metadataCheckpoint,
+];
+
+/** In the order in which repairs build on each other: rows of packs, chunks, inodes, names, counts. */
+export const REPAIRS: readonly Check[] = [
+  metastorePages,
+  sequences,
+  arenaFiles,
+  packsAbove,
+  packsKnown,
+  packsStored,
+  chunkRecords,
+  quarantine,
+  inodeRows,
+  dentries,
+  symlinks,
+  directoryTree,
+  xattrs,
+  extentMapsCheck,
+  extentBounds,
+  chunkReferences,
+  linkCounts,
+  packTotals,
+  arenaTotals,
+  totals,
   metadataCheckpoint,
 ];
 
 /** Findings listed for one check: a lost arena must not hide what the others find. */
 const FINDINGS_PER_CHECK_MAX = 100;
 /** 32 MB for each of at most two arrays of counters. */
-const IDS_PER_PASS = 8 * 1024 * 1024;
+export const IDS_PER_PASS = 8 * 1024 * 1024;
+
+const NONE: ReadonlySet<number> = new Set();
 
 export interface FsckProgress {
   readonly check: string;
@@ -87,10 +114,12 @@ export interface FsckContext {
   /** The metastore's, with an empty batch open on it. */
   readonly connection: Database.Database;
   readonly metastore: Metastore;
-  readonly blockStore: BlockStore;
+  readonly blockStore: ArenaReader;
   readonly hash: KeyedHash;
   readonly log: Logger;
   readonly onProgress?: ((progress: FsckProgress) => void) | undefined;
+  /** Arenas with metadata checkpoints that a repair puts aside. */
+  readonly checkpointsPutAside?: ReadonlySet<number>;
   /** For tests: fewer ids in one pass than IDS_PER_PASS. */
   readonly idsPerPass?: number;
 }
@@ -109,9 +138,10 @@ export async function runFsck(context: FsckContext, level: CheckLevel): Promise<
       context.onProgress?.({ check: check.name, done: Math.min(done, total), total });
     };
     report(0, 1);
-    const { connection, metastore, blockStore, hash, log } = context;
+    const { connection, metastore, blockStore, hash, log, checkpointsPutAside = NONE } = context;
     const idsPerPass = context.idsPerPass ?? IDS_PER_PASS;
-    const parts = { connection, metastore, blockStore, hash, log, level, idsPerPass };
+    const shared = { connection, metastore, blockStore, hash, log, checkpointsPutAside };
+    const parts = { ...shared, level, idsPerPass };
     const found = await runCheck(check, { ...parts, progress: report, turn });
     findings.push(...found.findings);
     findingsOmitted += found.omitted;
@@ -122,7 +152,7 @@ export async function runFsck(context: FsckContext, level: CheckLevel): Promise<
 }
 
 /** Gives control to the event loop and asserts that what came in changed nothing. */
-function createTurn({ counters }: Metastore): () => Promise<void> {
+export function createTurn({ counters }: Metastore): () => Promise<void> {
   const before = { ...counters };
   return async () => {
     await setImmediate();
@@ -155,7 +185,7 @@ async function runCheck(
 }
 
 /** Damage of a kind that keeps SQLite or LMDB from reading on. */
-function isDamage(error: unknown): boolean {
+export function isDamage(error: unknown): boolean {
   if (error instanceof CorruptionError) return true;
   const { code } = error as { code?: unknown };
   const isSqlite = typeof code === 'string' && code.startsWith('SQLITE_IOERR');

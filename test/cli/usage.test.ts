@@ -41,6 +41,8 @@ t.test('wrong arguments exit with 2 and name the help', async (t) => {
     { args: ['umount'], message: /missing required argument 'dir'/ },
     { args: ['stats', 'x', '--jsn'], message: /unknown option '--jsn' \(Did you mean --json\?\)/ },
     { args: ['gc', 'x', '--threshold', '0'], message: /above 0 and at most 1/ },
+    { args: ['fsck', '--dry-run', 'x'], message: /--dry-run goes with --repair/ },
+    { args: ['fsck', '--repair', '--quick', 'x'], message: /leave --quick out/ },
     { args: ['fsck'], message: /see 'dedupfs fsck --help'/ },
   ];
   for (const { args, message } of cases) {
@@ -53,7 +55,7 @@ t.test('each help text has an example and the exit codes of its command', async 
     { command: 'mount', codes: [0, 1, 2, 10, 11, 12, 13, 14, 20, 21, 22, 23, 24, 25, 26, 28, 130] },
     { command: 'umount', codes: [0, 1, 2, 21, 26, 27, 130] },
     { command: 'stats', codes: [0, 1, 2, 10, 11, 12, 21] },
-    { command: 'fsck', codes: [0, 1, 2, 3, 10, 11, 12, 14, 21, 26, 130] },
+    { command: 'fsck', codes: [0, 1, 2, 3, 4, 10, 11, 12, 14, 21, 25, 26, 130] },
     { command: 'gc', codes: [0, 1, 2, 10, 11, 12, 21, 25, 26, 130] },
   ];
   for (const { command, codes } of cases) {

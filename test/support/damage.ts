@@ -21,6 +21,9 @@ const CHUNKS = 14;
 /** Two packs of 128 KiB and more go into an arena. */
 const ARENA_BYTES_MAX = 400 * 1024;
 
+/** Of the sample's fingerprints. */
+export const SAMPLE_KEY = Buffer.alloc(32, 7);
+
 /** Inode numbers of the sample. */
 export const SampleIno = {
   ROOT: 1,
@@ -36,7 +39,7 @@ export const SampleIno = {
 
 export class SampleStore {
   readonly folder: string;
-  readonly #hash = createKeyedHash(Buffer.alloc(32, 7));
+  readonly #hash = createKeyedHash(SAMPLE_KEY);
   #metastore: Metastore;
   #blockStore: BlockStore;
 

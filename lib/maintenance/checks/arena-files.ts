@@ -1,6 +1,7 @@
 // Arena rows and arena files belong together: a file is unlinked only when a durable metastore names
 // nothing in it.
 
+import { repairArenaFiles } from '../repairs/arenas.ts';
 import { arenaDefect } from './arena-file.ts';
 import { defineCheck } from './check.ts';
 
@@ -8,6 +9,7 @@ export const arenaFiles = defineCheck({
   name: 'arena-files',
   invariant: 'I2',
   level: 'quick',
+  repair: repairArenaFiles,
   *find(context) {
     const { connection, blockStore } = context;
     const rows = connection.prepare('SELECT id FROM arena ORDER BY id').pluck().all() as number[];

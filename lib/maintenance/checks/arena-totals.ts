@@ -1,6 +1,7 @@
 // An arena's bytes and live bytes are the sums over its packs, and every pack's arena has a row.
 
 import { ArenaState } from '../../metastore/packs.ts';
+import { repairArenaTotals } from '../repairs/counts.ts';
 import { defineCheck, type CheckContext } from './check.ts';
 
 type Sums = [bytes: number, live: number];
@@ -9,6 +10,7 @@ export const arenaTotals = defineCheck({
   name: 'arena-totals',
   invariant: 'I6',
   level: 'full',
+  repair: repairArenaTotals,
   async *find(context) {
     const { connection } = context;
     const sum = connection

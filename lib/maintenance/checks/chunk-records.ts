@@ -1,25 +1,14 @@
 // Every chunk row names a record that is this chunk: same fingerprint, same sizes. Packs that cannot
 // be read or have no row are left to `packs-stored` and `pack-totals`.
 
-import { Pack } from '../../blockstore/pack.ts';
-import { CorruptionError } from '../../errors.ts';
 import { INDEXED_BYTES } from '../../metastore/chunks.ts';
-import { soundArenas } from './arena-file.ts';
-import { defineCheck, type CheckContext } from './check.ts';
+import { repairChunkRecords } from '../repairs/chunks.ts';
+import { defineCheck } from './check.ts';
+import { DirectoryCache, type Directory } from './directory-cache.ts';
 import { pages } from './paging.ts';
 
-/** Chunks lie in packs nearly in the order of their ids, so a few directories are enough. */
-const DIRECTORIES_MAX = 256;
 /** In the worst case each is in another pack, a read from disk. */
 const CHUNKS_PER_TURN = 128;
-
-/** A pack's directory, copied out of the arena. */
-interface Directory {
-  /** INDEXED_BYTES of each chunk's fingerprint. */
-  readonly fingerprints: Buffer;
-  readonly plainBytes: Uint32Array;
-  readonly storedBytes: Uint32Array;
-}
 
 type Row = [
   id: number,
@@ -34,6 +23,7 @@ export const chunkRecords = defineCheck({
   name: 'chunk-records',
   invariant: 'I1',
   level: 'full',
+  repair: repairChunkRecords,
   async *find(context) {
     const directories = new DirectoryCache(context);
     const chunks = pages<Row>(context, {
@@ -70,49 +60,4 @@ function compare(row: Row, directory: Directory | undefined): string | undefined
     return `${place} has ${storedBytes} stored bytes, its row says ${stored}`;
   }
   return undefined;
-}
-
-class DirectoryCache {
-  readonly #context: CheckContext;
-  readonly #arenas: ReadonlySet<number>;
-  readonly #arenaOf;
-  readonly #directories = new Map<number, Directory | undefined>();
-
-  constructor(context: CheckContext) {
-    this.#context = context;
-    this.#arenas = new Set(soundArenas(context));
-    this.#arenaOf = context.connection.prepare('SELECT arena FROM pack WHERE id = ?').pluck();
-  }
-
-  /** Undefined when the pack cannot be read. */
-  get(pack: number): Directory | undefined {
-    if (this.#directories.has(pack)) return this.#directories.get(pack);
-    const directory = this.#read(pack);
-    if (this.#directories.size >= DIRECTORIES_MAX) {
-      for (const oldest of this.#directories.keys()) {
-        this.#directories.delete(oldest);
-        break;
-      }
-    }
-    this.#directories.set(pack, directory);
-    return directory;
-  }
-
-  #read(packId: number): Directory | undefined {
-    const arena = this.#arenaOf.get(packId) as number | undefined;
-    if (arena === undefined || !this.#arenas.has(arena)) return undefined;
-    try {
-      const entries = new Pack(this.#context.blockStore.read(arena, packId), packId).entries();
-      return {
-        fingerprints: Buffer.concat(
-          entries.map(({ fingerprint }) => fingerprint.subarray(0, INDEXED_BYTES)),
-        ),
-        plainBytes: Uint32Array.from(entries, (entry) => entry.plainBytes),
-        storedBytes: Uint32Array.from(entries, (entry) => entry.storedBytes),
-      };
-    } catch (error) {
-      if (error instanceof CorruptionError) return undefined;
-      throw error;
-    }
-  }
 }

@@ -1,6 +1,7 @@
 // A chunk's reference count is the number of extents naming it, and at least 1; every extent names a
 // chunk that exists.
 
+import { repairChunkReferences } from '../repairs/counts.ts';
 import { defineCheck, type CheckContext } from './check.ts';
 import { extentMaps, type ExtentMap } from './extent-walk.ts';
 import { pages } from './paging.ts';
@@ -10,6 +11,7 @@ export const chunkReferences = defineCheck({
   name: 'chunk-references',
   invariant: 'I5',
   level: 'full',
+  repair: repairChunkReferences,
   async *find(context) {
     for (const window of windows(context, 'chunk')) {
       const counters = new WindowCounters(window);

@@ -4,10 +4,10 @@
 import { loadCounters } from '../../metastore/counters.ts';
 import { nameHash } from '../../metastore/dentries.ts';
 import { FileType } from '../../metastore/inodes.ts';
+import { repairNames } from '../repairs/names.ts';
 import { defineCheck, type CheckContext } from './check.ts';
+import { isName } from './name.ts';
 import { pages } from './paging.ts';
-
-const NAME_BYTES_MAX = 255;
 
 type Row = [
   parent: number,
@@ -22,6 +22,7 @@ export const dentries = defineCheck({
   name: 'dentries',
   invariant: 'I7',
   level: 'full',
+  repair: repairNames,
   async *find(context) {
     const { nextIno } = loadCounters(context.connection);
     const names = pages<Row>(context, {
@@ -66,11 +67,4 @@ function* findInName(
   if (found?.ino !== ino) {
     yield `${entry} has cookie ${cookie}, expected ${nameHash(name)}: it cannot be looked up`;
   }
-}
-
-function isName(name: Buffer): boolean {
-  if (name.length < 1 || name.length > NAME_BYTES_MAX) return false;
-  if (name.includes(0) || name.includes('/')) return false;
-  const text = name.toString('latin1');
-  return text !== '.' && text !== '..';
 }

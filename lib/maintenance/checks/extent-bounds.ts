@@ -1,5 +1,6 @@
 // No extent reaches past the plain bytes of its chunk.
 
+import { repairExtentMaps } from '../repairs/extents.ts';
 import { defineCheck, type CheckContext } from './check.ts';
 import { extentMaps } from './extent-walk.ts';
 import { pages } from './paging.ts';
@@ -12,6 +13,7 @@ export const extentBounds = defineCheck({
   name: 'extent-bounds',
   invariant: 'I7',
   level: 'full',
+  repair: repairExtentMaps,
   async *find(context) {
     for (const window of windows(context, 'chunk')) {
       yield* compare(context, window, await measure(context, window));

@@ -4,6 +4,7 @@
 import { coverageOf } from '../../metastore/coverage.ts';
 import { SEGMENT_BYTES } from '../../metastore/extent-codec.ts';
 import { FileType } from '../../metastore/inodes.ts';
+import { repairExtentMaps } from '../repairs/extents.ts';
 import { defineCheck, type CheckContext } from './check.ts';
 import { extentMaps, type ExtentMap } from './extent-walk.ts';
 import { ranges } from './paging.ts';
@@ -22,6 +23,7 @@ export const extentMapsCheck = defineCheck({
   name: 'extent-maps',
   invariant: 'I7',
   level: 'full',
+  repair: repairExtentMaps,
   async *find(context) {
     const select = context.connection.prepare(
       'SELECT mode, size, mapped, blocks FROM inode WHERE ino = ?',

@@ -29,11 +29,12 @@ export async function* extentMaps(
     rows: MAPS_PER_TURN,
   });
   for await (const page of maps) {
-    yield page.map(([ino, segment, map]) => ({ ino, segment, extents: decode(map, segment) }));
+    yield page.map(([ino, segment, map]) => ({ ino, segment, extents: tryDecode(map, segment) }));
   }
 }
 
-function decode(map: Buffer, segment: number): Extent[] | undefined {
+/** Undefined when they cannot be decoded. */
+export function tryDecode(map: Buffer, segment: number): Extent[] | undefined {
   try {
     return decodeExtents(map, segment * SEGMENT_BYTES);
   } catch (error) {

@@ -1,11 +1,11 @@
 // Link counts are what the names say, and an inode without a name is an orphan.
 
 import { FileType } from '../../metastore/inodes.ts';
-import { defineCheck, type CheckContext } from './check.ts';
+import { repairLinkCounts } from '../repairs/tree.ts';
+import { defineCheck, ROOT_INO, type CheckContext } from './check.ts';
 import { pages } from './paging.ts';
 import { WindowCounters, windows, type IdWindow } from './windows.ts';
 
-export const ROOT_INO = 1;
 const DIRECTORY_TYPE = FileType.DIRECTORY >> 12;
 
 interface Counted {
@@ -26,6 +26,7 @@ export const linkCounts = defineCheck({
   name: 'link-counts',
   invariant: 'I7',
   level: 'full',
+  repair: repairLinkCounts,
   async *find(context) {
     for (const window of windows(context, 'inode')) {
       const names = new WindowCounters(window);

@@ -3,6 +3,7 @@
 
 import { CorruptionError } from '../../errors.ts';
 import { explainDamage } from '../../metastore/checked-database.ts';
+import { repairPages } from '../repairs/pages.ts';
 import { defineCheck, type CheckContext } from './check.ts';
 
 const MESSAGES_MAX = 100;
@@ -11,6 +12,7 @@ export const metastorePages = defineCheck({
   name: 'metastore-pages',
   invariant: 'I7',
   level: 'quick',
+  repair: repairPages,
   find: (context) => messages(context).map((message) => `metastore: ${message}`),
 });
 

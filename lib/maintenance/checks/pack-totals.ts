@@ -1,6 +1,7 @@
 // A pack's live bytes and live chunks are what the chunk rows say, and every chunk's pack has a row.
 // Quarantined chunks lie in none.
 
+import { repairPackTotals } from '../repairs/counts.ts';
 import { defineCheck, type CheckContext } from './check.ts';
 import { pages, ranges } from './paging.ts';
 import { WindowCounters, windows, type IdWindow } from './windows.ts';
@@ -14,6 +15,7 @@ export const packTotals = defineCheck({
   name: 'pack-totals',
   invariant: 'I6',
   level: 'full',
+  repair: repairPackTotals,
   async *find(context) {
     for (const window of windows(context, 'pack')) {
       const live = { bytes: new WindowCounters(window), chunks: new WindowCounters(window) };

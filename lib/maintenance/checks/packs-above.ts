@@ -1,6 +1,7 @@
 // No arena holds a pack above the committed maximum: mount has removed what a crash left there.
 
 import { loadCounters } from '../../metastore/counters.ts';
+import { repairPackRows } from '../repairs/packs.ts';
 import { soundArenas } from './arena-file.ts';
 import { defineCheck, type CheckContext } from './check.ts';
 
@@ -11,6 +12,7 @@ export const packsAbove = defineCheck({
   name: 'packs-above',
   invariant: 'I4',
   level: 'quick',
+  repair: repairPackRows,
   async *find(context) {
     const { nextPack } = loadCounters(context.connection);
     const arenas = soundArenas(context);

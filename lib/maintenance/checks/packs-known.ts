@@ -1,6 +1,7 @@
 // Every pack in an arena has a row that says so: rows live until the arena is removed.
 
 import { loadCounters } from '../../metastore/counters.ts';
+import { repairPackRows } from '../repairs/packs.ts';
 import { soundArenas } from './arena-file.ts';
 import { defineCheck, type CheckContext } from './check.ts';
 
@@ -10,6 +11,7 @@ export const packsKnown = defineCheck({
   name: 'packs-known',
   invariant: 'I4',
   level: 'full',
+  repair: repairPackRows,
   async *find(context) {
     const arenas = soundArenas(context);
     for (const [done, arena] of arenas.entries()) {

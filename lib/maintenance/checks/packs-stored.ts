@@ -4,8 +4,9 @@
 import { Pack } from '../../blockstore/pack.ts';
 import { CorruptionError, describeError } from '../../errors.ts';
 import { loadCounters } from '../../metastore/counters.ts';
+import { repairPacksStored } from '../repairs/packs.ts';
 import { soundArenas } from './arena-file.ts';
-import { defineCheck, type CheckContext } from './check.ts';
+import { defineCheck, type ArenaReader, type CheckContext } from './check.ts';
 
 /** Each may be a read from disk. */
 const PACKS_PER_TURN = 32;
@@ -14,20 +15,21 @@ export const packsStored = defineCheck({
   name: 'packs-stored',
   invariant: 'I1',
   level: 'full',
+  repair: repairPacksStored,
   async *find(context) {
     const { batch, packs } = loadCounters(context.connection);
     const page = context.connection
-      .prepare(
-        'SELECT id, bytes FROM pack WHERE arena = ? AND id > ? AND nlive > 0 ORDER BY id LIMIT ?',
-      )
+      .prepare('SELECT id, bytes, nlive FROM pack WHERE arena = ? AND id > ? ORDER BY id LIMIT ?')
       .raw();
     let done = 0;
     for (const arena of soundArenas(context)) {
-      let rows: [id: number, bytes: number][];
+      let rows: [id: number, bytes: number, nlive: number][];
       let after = -1;
       do {
         rows = page.all(arena, after, PACKS_PER_TURN) as typeof rows;
-        for (const [id, bytes] of rows) yield* findInPack(context, { arena, id, bytes, batch });
+        for (const [id, bytes, nlive] of rows) {
+          yield* findInPack(context, { arena, id, bytes, nlive, batch });
+        }
         after = rows.at(-1)?.[0] ?? after;
         done += rows.length;
         context.progress(done, packs);
@@ -44,6 +46,7 @@ function findInPack(
     readonly arena: number;
     readonly id: number;
     readonly bytes: number;
+    readonly nlive: number;
     readonly batch: number;
   },
 ): string[] {
@@ -61,7 +64,14 @@ function findInPack(
     }
   } catch (error) {
     if (!(error instanceof CorruptionError)) throw error;
+    // A damaged pack that nothing needs goes with its arena. A missing one has no business with a row.
+    if (row.nlive === 0 && holds(blockStore, row.arena, row.id)) return found;
     found.push(`pack ${row.id} of arena ${row.arena}: ${describeError(error)}`);
   }
   return found;
+}
+
+function holds(blockStore: ArenaReader, arena: number, id: number): boolean {
+  for (const found of blockStore.arena(arena).packIds(id)) return found === id;
+  return false;
 }

@@ -37,7 +37,7 @@ export async function* pages<Row extends readonly unknown[]>(
     yield page;
     if (page.length < count) return;
     key = options.keyOf(last);
-    context.progress(Number(key[0]), options.total);
+    if (typeof key[0] === 'number') context.progress(key[0], options.total);
     await context.turn();
   }
 }

@@ -1,6 +1,7 @@
 // A chunk without fingerprint is in quarantine: it has no place and nothing stored. A fingerprint in
 // quarantine leads to such a chunk, or content that comes again would be given to the wrong one.
 
+import { repairQuarantine } from '../repairs/chunks.ts';
 import { defineCheck } from './check.ts';
 import { pages } from './paging.ts';
 
@@ -8,6 +9,7 @@ export const quarantine = defineCheck({
   name: 'quarantine',
   invariant: 'I6',
   level: 'full',
+  repair: repairQuarantine,
   async *find(context) {
     const damaged = pages<[id: number, pack: number, index: number, stored: number]>(context, {
       sql: 'SELECT id, pack, idx, stored FROM chunk WHERE h IS NULL AND id > ? ORDER BY id LIMIT ?',

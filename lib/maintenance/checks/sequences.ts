@@ -2,12 +2,14 @@
 // twice.
 
 import { COUNTER_NAMES, loadCounters } from '../../metastore/counters.ts';
+import { repairSequences } from '../repairs/sequences.ts';
 import { defineCheck, type CheckContext } from './check.ts';
 
 export const sequences = defineCheck({
   name: 'sequences',
   invariant: 'I3',
   level: 'quick',
+  repair: repairSequences,
   *find(context) {
     yield* findBadCounters(context);
     yield* findUsedIds(context);

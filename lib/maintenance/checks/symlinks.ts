@@ -1,6 +1,7 @@
 // Symlinks have a target, as long as their size; nothing else has one.
 
 import { FileType } from '../../metastore/inodes.ts';
+import { repairSymlinks } from '../repairs/symlinks.ts';
 import { defineCheck, type CheckContext } from './check.ts';
 import { pages, ranges } from './paging.ts';
 
@@ -10,6 +11,7 @@ export const symlinks = defineCheck({
   name: 'symlinks',
   invariant: 'I7',
   level: 'full',
+  repair: repairSymlinks,
   async *find(context) {
     const targets = pages<Row>(context, {
       sql: `SELECT s.ino, length(s.target), i.mode, i.size

@@ -1,71 +1,21 @@
 // The totals that stats and statfs answer from are what the rows sum up to.
 
-import { LOGICAL_UNIT, loadCounters, type Totals } from '../../metastore/counters.ts';
-import { FileType } from '../../metastore/inodes.ts';
-import { defineCheck, type CheckContext } from './check.ts';
-import { ranges } from './paging.ts';
-
-/** For each table, the totals that come from it, as SQL over a range of its ids. */
-const SOURCES = [
-  {
-    table: 'inode',
-    sums: {
-      files: `count(*) FILTER (WHERE mode & ${FileType.MASK} = ${FileType.REGULAR})`,
-      directories: `count(*) FILTER (WHERE mode & ${FileType.MASK} = ${FileType.DIRECTORY})`,
-      otherInodes: `count(*) FILTER (WHERE mode & ${FileType.MASK}
-        NOT IN (${FileType.REGULAR}, ${FileType.DIRECTORY}))`,
-      logicalUnits: `sum(size / ${LOGICAL_UNIT}) FILTER (WHERE mode & ${FileType.MASK} = ${FileType.REGULAR})`,
-      logicalRest: `sum(size % ${LOGICAL_UNIT}) FILTER (WHERE mode & ${FileType.MASK} = ${FileType.REGULAR})`,
-      referencedBytes: 'sum(mapped)',
-    },
-  },
-  {
-    table: 'chunk',
-    sums: {
-      chunks: 'count(*)',
-      uniqueBytes: 'sum(bytes)',
-      storedBytes: 'sum(stored)',
-      damagedChunks: 'count(*) FILTER (WHERE h IS NULL)',
-      damagedBytes: 'sum(bytes) FILTER (WHERE h IS NULL)',
-    },
-  },
-  { table: 'pack', sums: { packs: 'count(*)', packBytes: 'sum(bytes)' } },
-] as const satisfies {
-  table: 'inode' | 'chunk' | 'pack';
-  sums: Partial<Record<keyof Totals, string>>;
-}[];
+import { loadCounters } from '../../metastore/counters.ts';
+import { repairTotals } from '../repairs/counts.ts';
+import { defineCheck } from './check.ts';
+import { sumTotals } from './total-sums.ts';
 
 export const totals = defineCheck({
   name: 'totals',
   invariant: 'I6',
   level: 'full',
+  repair: repairTotals,
   async *find(context) {
     const counters = loadCounters(context.connection);
-    for (const { table, sums } of SOURCES) {
-      const found = await sumUp(context, table, Object.values(sums));
-      for (const [index, name] of (Object.keys(sums) as (keyof Totals)[]).entries()) {
-        const sum = found[index] ?? 0;
-        if (counters[name] !== sum) {
-          yield `total ${name} is ${counters[name]}, the ${table} rows give ${sum}`;
-        }
+    for await (const { name, table, sum } of sumTotals(context)) {
+      if (counters[name] !== sum) {
+        yield `total ${name} is ${counters[name]}, the ${table} rows give ${sum}`;
       }
     }
   },
 });
-
-async function sumUp(
-  context: CheckContext,
-  table: (typeof SOURCES)[number]['table'],
-  expressions: readonly string[],
-): Promise<number[]> {
-  const id = table === 'inode' ? 'ino' : 'id';
-  const select = context.connection
-    .prepare(`SELECT ${expressions.join(', ')} FROM ${table} WHERE ${id} > ? AND ${id} <= ?`)
-    .raw();
-  const found = expressions.map(() => 0);
-  for await (const { after, upTo } of ranges(context, table)) {
-    const sums = select.get(after, upTo) as (number | null)[];
-    for (const [index, sum] of sums.entries()) found[index] = (found[index] ?? 0) + (sum ?? 0);
-  }
-  return found;
-}

@@ -1,16 +1,10 @@
 // Extended attributes belong to inodes that exist, and an inode's flag says whether it has any. Access
 // control lists are well-formed and in step with the mode.
 
-import {
-  ACCESS_ACL,
-  DEFAULT_ACL,
-  isMinimal,
-  modeOf,
-  parseAcl,
-  type AccessControlList,
-} from '../../access-control-list.ts';
-import { PosixError } from '../../errors.ts';
+import { ACCESS_ACL, DEFAULT_ACL, isMinimal, modeOf } from '../../access-control-list.ts';
 import { FileType, HAS_XATTRS } from '../../metastore/inodes.ts';
+import { repairXattrs } from '../repairs/xattrs.ts';
+import { tryParseAcl } from './acl.ts';
 import { defineCheck, type CheckContext } from './check.ts';
 import { pages, ranges } from './paging.ts';
 
@@ -27,6 +21,7 @@ export const xattrs = defineCheck({
   name: 'xattrs',
   invariant: 'I7',
   level: 'full',
+  repair: repairXattrs,
   async *find(context) {
     const attributes = pages<Row>(context, {
       sql: `SELECT x.ino, x.name, i.flags, i.mode,
@@ -52,7 +47,7 @@ export const xattrs = defineCheck({
 });
 
 function faultOf(name: string, list: Buffer, mode: number): string | undefined {
-  const acl = tryParse(list);
+  const acl = tryParseAcl(list);
   if (acl === undefined) return 'is not a valid access control list';
   if (name === DEFAULT_ACL) {
     return (mode & FileType.MASK) === FileType.DIRECTORY ? undefined : 'is not of a directory';
@@ -60,15 +55,6 @@ function faultOf(name: string, list: Buffer, mode: number): string | undefined {
   if (isMinimal(acl)) return 'says no more than the mode';
   if (modeOf(acl, mode) === mode) return undefined;
   return `gives mode ${modeOf(acl, mode).toString(8)}, the inode has ${mode.toString(8)}`;
-}
-
-function tryParse(list: Buffer): AccessControlList | undefined {
-  try {
-    return parseAcl(list);
-  } catch (error) {
-    if (error instanceof PosixError) return undefined;
-    throw error;
-  }
 }
 
 async function* findWithoutAny(context: CheckContext): AsyncGenerator<string> {
