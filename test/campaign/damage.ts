@@ -9,7 +9,7 @@
 import { cpSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ExitCode } from '../../lib/errors.ts';
-import type { ScrubReport } from '../../lib/store/contract.ts';
+import type { FsckReport, ScrubReport } from '../../lib/store/contract.ts';
 import { failureOf, mustRun, run as runProgram, type RunResult } from '../support/commands.ts';
 import { dedupfs, supportScript } from '../support/commands-dedupfs.ts';
 import type { ReadReport } from '../support/damage-reader.ts';
@@ -186,9 +186,25 @@ class DamageCampaign {
     const { refused = '', wrong, unreadable } = await this.#read(damages);
     this.#campaign.equal(refused, '', `mended after ${after}`);
     this.#campaign.noneOf([...wrong, ...unreadable].slice(0, 5), `mended after ${after}`);
+    await this.#repair();
     const result = await this.#fsck();
     this.#campaign.equal(result.code, ExitCode.OK, `mended after ${after}: ${failureOf(result)}`);
     this.#campaign.count('stores mended');
+  }
+
+  /** What no copy of a file can mend: the arenas' trees, and the checkpoints of the metadata. */
+  async #repair(): Promise<void> {
+    const result = await this.#fsck();
+    if (result.code === ExitCode.OK) return;
+    const { findings } = JSON.parse(result.stdout) as FsckReport;
+    if (findings.some(({ check }) => check !== 'metadata-checkpoint')) {
+      await this.#fsck('--repair');
+      this.#campaign.count('repairs by fsck --repair');
+    }
+    if (findings.some(({ check }) => check === 'metadata-checkpoint')) {
+      await dedupfs(['checkpoint', '--full', this.work]);
+      this.#campaign.count('checkpoints made anew');
+    }
   }
 
   async #fsck(...options: readonly string[]): Promise<RunResult> {

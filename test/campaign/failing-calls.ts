@@ -22,6 +22,8 @@ const DISK_BYTES = 512 * 1024 * 1024;
 /** What a disk recorded takes room: a new one after so many rounds. */
 const ROUNDS_PER_DISK = 50;
 const WORKER_TIMEOUT_MS = 120_000;
+/** Rounds do not depend on one another: one violation does not hide others. */
+const VIOLATIONS_MAX = 20;
 /** More calls than any workload has. */
 const NEVER = 1_000_000_000;
 
@@ -51,10 +53,13 @@ export async function run(options: CampaignOptions): Promise<CampaignReport> {
     faults = chosenOf(await calls.countAll(), options);
   });
   const rounds = Math.min(options.rounds, faults.length);
-  await campaign.rounds(async (round) => {
-    const fault = faults[round];
-    if (fault !== undefined) await calls.round(round, fault);
-  }, rounds);
+  await campaign.rounds(
+    async (round) => {
+      const fault = faults[round];
+      if (fault !== undefined) await calls.round(round, fault);
+    },
+    { rounds, violations: VIOLATIONS_MAX },
+  );
   await calls.close();
   await campaign.keepEvidence(folder);
   return campaign.end();
