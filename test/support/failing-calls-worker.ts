@@ -67,7 +67,7 @@ class Worker {
   async work(): Promise<void> {
     for (let step = 0; step < STEPS; step++) {
       await this.#step(step);
-      if (step === GC_AT) await this.#attempt('gc', async () => void (await this.#store.gc()));
+      if (step === GC_AT) await this.#collect();
       if (step % COMMIT_EVERY === COMMIT_EVERY - 1) await this.commit();
     }
   }
@@ -78,6 +78,12 @@ class Worker {
       await this.#store.commit();
       this.#note('durable');
     });
+  }
+
+  /** gc commits, so what there is now may become durable. */
+  async #collect(): Promise<void> {
+    this.#note('asked');
+    await this.#attempt('gc', async () => void (await this.#store.gc()));
   }
 
   async #step(step: number): Promise<void> {
