@@ -1,8 +1,6 @@
 // The metastore: every table over one connection, and the commit that moves them together.
 
 import { assert } from '../assert.ts';
-import { CorruptionError } from '../errors.ts';
-import type { HostRoom } from '../host-room.ts';
 import { OrphanTable, SymlinkTable, XattrTable } from './attachments.ts';
 import { ChunkTable } from './chunks.ts';
 import { loadCounters, saveCounters, type Counters } from './counters.ts';

@@ -93,9 +93,13 @@ export class CampaignRun implements StoreUser {
     this.#ends.push(end);
   }
 
-  /** Runs rounds until their number, the time or a violation ends it. */
-  async rounds(one: (round: number) => Promise<void>): Promise<void> {
-    const { rounds, minutes = Infinity } = this.#options;
+  /** Runs rounds until their number, the time or violations (the first one by default) end it. */
+  async rounds(
+    one: (round: number) => Promise<void>,
+    limits: { readonly rounds?: number; readonly violations?: number } = {},
+  ): Promise<void> {
+    const { rounds = this.#options.rounds, violations = 1 } = limits;
+    const { minutes = Infinity } = this.#options;
     const startedMs = Date.now();
     let toldMs = startedMs;
     for (let round = 0; round < rounds; round++) {
@@ -105,8 +109,8 @@ export class CampaignRun implements StoreUser {
         toldMs = nowMs;
         this.comment(`round ${round} of ${rounds}, ${Math.round((nowMs - startedMs) / 1000)} s`);
       }
-      await this.guard(`round ${round}`, async () => one(round));
-      if (!this.passing()) break;
+      await this.#attempt(`round ${round}`, async () => one(round));
+      if (this.#violations.length >= violations) break;
       this.count('rounds');
     }
     this.count('seconds', Math.round((Date.now() - startedMs) / 1000));
@@ -114,7 +118,10 @@ export class CampaignRun implements StoreUser {
 
   /** Runs a part whose failure is a violation: a command that fails or hangs is one as well. */
   async guard(what: string, part: () => Promise<void>): Promise<void> {
-    if (!this.passing()) return;
+    if (this.passing()) await this.#attempt(what, part);
+  }
+
+  async #attempt(what: string, part: () => Promise<void>): Promise<void> {
     try {
       await part();
     } catch (error) {

@@ -3,9 +3,12 @@
 
 import { Command, InvalidArgumentError } from 'commander';
 import type { CampaignOptions, CampaignReport } from './campaign.ts';
+import { run as runDamage } from './damage.ts';
+import { run as runFailingCalls } from './failing-calls.ts';
 import { run as runFill } from './fill.ts';
 import { run as runKill } from './kill.ts';
 import { run as runPowerCut } from './power-cut.ts';
+import { run as runSoak } from './soak.ts';
 
 type Campaign = (options: CampaignOptions) => Promise<CampaignReport>;
 
@@ -14,6 +17,9 @@ const campaigns: Readonly<Record<string, { run: Campaign; rounds: number }>> = {
   kill: { run: runKill, rounds: 500 },
   fill: { run: runFill, rounds: 50 },
   'power-cut': { run: runPowerCut, rounds: 10_000 },
+  'failing-calls': { run: runFailingCalls, rounds: Infinity },
+  soak: { run: runSoak, rounds: 24 },
+  damage: { run: runDamage, rounds: 100 },
 };
 
 interface Flags {
