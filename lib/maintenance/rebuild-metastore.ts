@@ -2,7 +2,7 @@
 // checkpoint; where its chunks lie is looked up in the packs, which gc may have moved since. Counters
 // are raised above everything that the lost metastore can have given out, so that nothing is reused.
 
-import { closeSync, fsyncSync, openSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, fsyncSync, openSync, rmSync, statSync, writeSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
 import type Database from 'better-sqlite3';
 import type { KeyedHash } from '../blake3.ts';
@@ -77,13 +77,15 @@ export function metastoreDefect(path: string, uuid: string | undefined): string 
     return (error as Error).message;
   } finally {
     database?.close();
-    removeSharedMemory(path);
+    removeTraces(path);
   }
 }
 
-/** Reading a database leaves this beside it; the caller holds the store's lock, nobody else uses it. */
-function removeSharedMemory(path: string): void {
+/** What reading a database leaves beside it; the caller holds the store's lock, nobody else uses it. */
+function removeTraces(path: string): void {
   rmSync(`${path}-shm`, { force: true });
+  const log = `${path}-wal`;
+  if (statSync(log, { throwIfNoEntry: false })?.size === 0) rmSync(log);
 }
 
 /** How far the packs are ahead of a sound metastore, more than a crash can bring about. */
@@ -98,7 +100,7 @@ export async function metastoreLag(
     return packBatch > batch + BATCHES_SKIPPED ? { batch, packBatch } : undefined;
   } finally {
     database.close();
-    removeSharedMemory(path);
+    removeTraces(path);
   }
 }
 

@@ -99,7 +99,11 @@ t.test('after gc has moved all and removed its arenas, every file is there', asy
 t.test('what gc removed since reads as EIO, and is named', async (t) => {
   const { opened, files } = await openWithHistory(t);
   const { store, driver, path } = opened;
-  await driver.remove('file 3');
+  const gone = randomBytesOf('gone', MIB);
+  files.set('gone', gone);
+  await driver.put('gone', gone);
+  await store.checkpoint();
+  await driver.remove('gone');
   await store.commit();
   await store.gc({ threshold: 1 });
   await store.close();
@@ -108,10 +112,10 @@ t.test('what gc removed since reads as EIO, and is named', async (t) => {
   t.ok((report.rebuilt?.index.chunksQuarantined ?? 0) > 0);
   const rebuilt = await openAt(t, path, { create: false });
   const damage = await rebuilt.store.listDamage();
-  t.strictSame(damage.files.map(({ paths }) => paths).flat(), ['/file 3']);
-  const failure = await failureIn(rebuilt.driver.get('file 3'));
+  t.strictSame(damage.files.map(({ paths }) => paths).flat(), ['/gone']);
+  const failure = await failureIn(rebuilt.driver.get('gone'));
   t.ok(failure instanceof Error, String(failure));
-  await rebuilt.driver.put('again', files.get('file 3') ?? Buffer.alloc(0));
+  await rebuilt.driver.put('again', gone);
   await rebuilt.store.commit();
   t.equal(rebuilt.store.statistics().damagedChunks, 0, 'the same content heals it');
   for (const [name, content] of files) {
