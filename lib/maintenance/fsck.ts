@@ -59,7 +59,6 @@ export const CHECKS: readonly Check[] = [
   packsKnown,
   packsStored,
   chunkRecords,
-  quarantine,
   metadataCheckpoint,
 ];
 
