@@ -45,6 +45,8 @@ export class Committer {
   #next: Promise<void> | undefined;
   #timer: NodeJS.Timeout | undefined;
   #readOnlyReason: string | undefined;
+  /** Who has the store for himself, or waits for it. */
+  #exclusiveCount = 0;
   /** The last commit found no room; the next by itself begins no earlier than this. */
   #isWaitingForRoom = false;
   #notBeforeMs = 0;
@@ -164,8 +166,8 @@ export class Committer {
     this.#isDue = false;
     // Those who came too late for a commit wait for this one, which the failure of that one ended.
     this.#assertWritable();
-    const { gate, contentIngest, packWriter, metastore, space } = this.#parts;
-    gate.close();
+    const { contentIngest, packWriter, metastore, space } = this.#parts;
+    this.#closeGate();
     this.#hasChanges = false;
     try {
       await contentIngest.flush();
@@ -183,8 +185,7 @@ export class Committer {
       else this.fail('a commit failed', error);
       throw error;
     } finally {
-      gate.open();
-      contentIngest.proceed();
+      this.#openGate();
     }
     await this.#sync();
     this.#checkpointWhenIdle();
@@ -257,21 +258,35 @@ export class Committer {
         `the mount is read-only (${this.#readOnlyReason}); unmount it and check the store offline`,
       );
     }
-    while (this.#hasChanges || this.#running !== undefined) await this.commit();
-    const { gate, contentIngest } = this.#parts;
-    gate.close();
-    const working = work();
-    this.#running = working.then(
-      () => undefined,
-      () => undefined,
-    );
+    // The gate stays closed from the end of the commit on, or under load there would never be a moment.
+    this.#exclusiveCount += 1;
     try {
-      return await working;
+      while (this.#hasChanges || this.#running !== undefined) await this.commit();
+      this.#closeGate();
+      const working = work();
+      this.#running = working.then(
+        () => undefined,
+        () => undefined,
+      );
+      return await working.finally(() => {
+        this.#running = undefined;
+      });
     } finally {
-      this.#running = undefined;
-      gate.open();
-      contentIngest.proceed();
+      this.#exclusiveCount -= 1;
+      this.#openGate();
     }
+  }
+
+  #closeGate(): void {
+    if (this.#parts.gate.isOpen) this.#parts.gate.close();
+  }
+
+  /** Unless somebody waits to have the store for himself. */
+  #openGate(): void {
+    const { gate, contentIngest } = this.#parts;
+    if (this.#exclusiveCount > 0 || gate.isOpen) return;
+    gate.open();
+    contentIngest.proceed();
   }
 
   /** Turns the mount read-only, loudly. What is durable stays readable. */
