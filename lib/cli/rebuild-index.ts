@@ -33,7 +33,11 @@ function formatReport(report: RebuildIndexReport): string {
   const { arenas, arenasDamaged, packs, packsDamaged, chunks, chunksQuarantined } = report;
   const sources = `${plural(packs, 'pack')} of ${plural(arenas, 'arena')}`;
   const lines = [`rebuilt the index: ${plural(chunks, 'chunk')} found in ${sources}`];
-  for (const arena of arenasDamaged) lines.push(`arena ${arena} cannot be read to its end`);
+  for (const arena of arenasDamaged) {
+    lines.push(
+      `arena ${arena} cannot be read to its end: 'dedupfs fsck --repair' salvages its packs`,
+    );
+  }
   if (packsDamaged > 0) lines.push(`${plural(packsDamaged, 'pack')} cannot be read`);
   if (chunksQuarantined > 0) {
     lines.push(

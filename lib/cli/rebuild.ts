@@ -39,7 +39,12 @@ function formatRebuild(report: RebuildOutcome): string {
   const lines = report.skipped.map((reason) => `not used: ${reason}`);
   if (report.isFormatRestored) lines.push('restored FORMAT');
   if (report.rebuilt === undefined) return lines.join('\n');
-  const { batchesLost } = report.rebuilt;
+  const { batchesLost, index } = report.rebuilt;
+  for (const arena of index.arenasDamaged) {
+    lines.push(
+      `arena ${arena} cannot be read to its end: 'dedupfs fsck --repair' salvages its packs`,
+    );
+  }
   const time = report.createdMs === undefined ? '' : `${formatTime(report.createdMs)}, `;
   lines.push(`rebuilt the metastore: the tree is that of ${time}commit ${report.batch}`);
   const lost = `what ${plural(batchesLost, 'later commit')} changed is lost`;

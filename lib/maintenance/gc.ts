@@ -6,9 +6,12 @@
 // the old place valid or a file without a row, which the next mount removes.
 //
 // Each chunk is verified before it moves. One that is bad is quarantined instead and then counts as
-// dead, so that damage does not pin an arena.
+// dead, so that damage does not pin an arena. But a file whose tree is damaged is kept, however little
+// in it can be reached: `fsck --repair` finds the packs in it without the tree (arena-salvage.ts).
 
+import { existsSync } from 'node:fs';
 import { expectDefined } from '../assert.ts';
+import { arenaFileDefect } from '../blockstore/arena-file.ts';
 import type { BlockStore } from '../blockstore/block-store.ts';
 import type { PackEntry } from '../blockstore/directory.ts';
 import { shareStoredBytes, type Frame } from '../blockstore/frame.ts';
@@ -78,6 +81,8 @@ export interface GcReport {
 export class GarbageCollector {
   readonly #parts: GcParts;
   #running: Promise<GcReport> | undefined;
+  /** Damaged arenas that the log has been told of. */
+  readonly #told = new Set<number>();
 
   constructor(parts: GcParts) {
     this.#parts = parts;
@@ -121,6 +126,7 @@ export class GarbageCollector {
     await this.#parts.commit();
     for (const arena of leaving) {
       if (request.isCancelled?.() === true) break;
+      if (this.#isSalvageable(arena.arena)) continue;
       if (!this.#parts.hasRoom(arena.liveBytes)) {
         this.#parts.log.warn({ ...arena }, 'gc keeps an arena: no room to move what is live in it');
         continue;
@@ -133,6 +139,18 @@ export class GarbageCollector {
       bytesMoved: progress.moved,
       bytesFreed: Math.max(0, progress.freed - progress.moved),
     };
+  }
+
+  /** Whether what cannot be reached in the arena may be all there. */
+  #isSalvageable(arena: number): boolean {
+    const { blockStore, log } = this.#parts;
+    const path = blockStore.path(arena);
+    const reason = existsSync(path) ? arenaFileDefect(path) : undefined;
+    if (reason !== undefined && !this.#told.has(arena)) {
+      this.#told.add(arena);
+      log.error({ arena, reason }, 'gc keeps a damaged arena: fsck --repair salvages its packs');
+    }
+    return reason !== undefined;
   }
 
   async #evacuate(

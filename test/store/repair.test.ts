@@ -7,6 +7,7 @@ import { cpSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
+import { ArenaPages } from '../../lib/blockstore/arena-pages.ts';
 import { ExitCode } from '../../lib/errors.ts';
 import { openChecked } from '../../lib/metastore/checked-database.ts';
 import { dedupfs } from '../support/commands-dedupfs.ts';
@@ -136,6 +137,49 @@ t.test('an arena with a damaged tree: its packs go into a new one', async (t) =>
   await assertReadable(t, store, NAMES);
 });
 
+/** One bad page, and no pack of the arena can be reached through LMDB's tree. */
+function damageRoot(path: string): void {
+  const pages = new ArenaPages(path);
+  const { main, pageBytes } = pages.newestMeta();
+  pages.close();
+  t.ok(main.root !== undefined, 'the arena has a tree');
+  overwrite(path, (main.root ?? 0) * pageBytes, Buffer.alloc(pageBytes, 0xee));
+}
+
+t.test(
+  'one bad page of a tree: nothing throws the packs away before they are salvaged',
+  async (t) => {
+    const losers: Record<string, (store: string) => Promise<void>> = {
+      'scrub quarantines all, and gc runs': async (path) => {
+        const { store, driver } = await openAt(t, path);
+        await t.rejects(driver.get('one'));
+        t.ok((await store.scrub()).chunksDamaged > 100);
+        t.equal((await store.gc()).arenasRemoved, 0, 'the file can be salvaged still');
+        await store.close();
+      },
+      'the index is rebuilt, and gc runs': async (path) => {
+        const { code, stdout, stderr } = await dedupfs(['fsck', '--rebuild-index', path]);
+        t.match(stdout, /arena/, `${code} ${stderr}`);
+        const { store } = await openAt(t, path);
+        t.equal((await store.gc()).arenasRemoved, 0);
+        await store.close();
+      },
+    };
+    for (const [name, lose] of Object.entries(losers)) {
+      await t.test(name, async (t) => {
+        const store = await createStore(t);
+        const path = join(store, 'arenas/a000001.mdb');
+        damageRoot(path);
+        await lose(store);
+        t.ok(existsSync(path));
+        const repaired = await dedupfs(['fsck', '--repair', store]);
+        t.equal(repaired.code, ExitCode.REPAIRED, repaired.stderr);
+        await assertReadable(t, store, NAMES);
+      });
+    }
+  },
+);
+
 t.test('a metastore that is older than its arenas', async (t) => {
   const store = await createStore(t);
   const old = join(store, '../old.db');
@@ -147,7 +191,7 @@ t.test('a metastore that is older than its arenas', async (t) => {
   }
   await opened.close();
   cpSync(old, join(store, 'meta.db'));
-  await t.rejects(openAt(t, store), { message: /fsck --repair/ });
+  await t.rejects(openAt(t, store), { code: 'DEDUPFS_OLD_METASTORE' });
   t.equal((await dedupfs(['fsck', '--repair', store])).code, ExitCode.REPAIRED);
   await assertReadable(t, store, NAMES);
 });

@@ -2,14 +2,15 @@
 // quarantine leads to such a chunk, or content that comes again would be given to the wrong one.
 
 import { repairQuarantine } from '../repairs/chunks.ts';
-import { defineCheck } from './check.ts';
+import { restoreQuarantined } from '../repairs/quarantined.ts';
+import { defineCheck, type RepairContext } from './check.ts';
 import { pages } from './paging.ts';
 
 export const quarantine = defineCheck({
   name: 'quarantine',
   invariant: 'I6',
   level: 'full',
-  repair: repairQuarantine,
+  repair: repairAll,
   async *find(context) {
     const damaged = pages<[id: number, pack: number, index: number, stored: number]>(context, {
       sql: 'SELECT id, pack, idx, stored FROM chunk WHERE h IS NULL AND id > ? ORDER BY id LIMIT ?',
@@ -42,3 +43,8 @@ export const quarantine = defineCheck({
     }
   },
 });
+
+async function repairAll(context: RepairContext): Promise<void> {
+  await repairQuarantine(context);
+  await restoreQuarantined(context);
+}

@@ -52,7 +52,7 @@ async function collectLost(context: RepairContext): Promise<number> {
   return count;
 }
 
-interface Record {
+export interface PackRecord {
   readonly h: Buffer;
   /** 0: not known. */
   readonly chunk: number;
@@ -60,7 +60,7 @@ interface Record {
   readonly stored: number;
 }
 
-function recordAt(directory: Directory | undefined, index: number): Record | undefined {
+function recordAt(directory: Directory | undefined, index: number): PackRecord | undefined {
   const bytes = directory?.plainBytes[index];
   if (directory === undefined || bytes === undefined) return undefined;
   return {
@@ -74,7 +74,7 @@ function recordAt(directory: Directory | undefined, index: number): Record | und
 /** Puts a row right by the record at its place; false when that is another chunk's. */
 function repairPlaced(
   context: RepairContext,
-  { id, h, record }: { id: number; h: Buffer; record: Record | undefined },
+  { id, h, record }: { id: number; h: Buffer; record: PackRecord | undefined },
 ): boolean {
   if (record === undefined) return false;
   const { bytes, stored } = record;
@@ -100,9 +100,9 @@ function isKnown(context: RepairContext, h: Buffer): boolean {
 }
 
 /** Looks through the directories of all packs. */
-async function lookThroughPacks(
+export async function lookThroughPacks(
   context: RepairContext,
-  look: (packId: number, entries: readonly Record[]) => void,
+  look: (packId: number, entries: readonly PackRecord[], arena: number) => void,
 ): Promise<void> {
   const page = scalar(
     context,
@@ -113,7 +113,7 @@ async function lookThroughPacks(
     let after = -1;
     do {
       packs = page.all(arena, after, PACKS_PER_TURN) as number[];
-      for (const pack of packs) look(pack, entriesOf(context, arena, pack));
+      for (const pack of packs) look(pack, entriesOf(context, arena, pack), arena);
       after = packs.at(-1) ?? after;
       await context.turn();
     } while (packs.length === PACKS_PER_TURN);
@@ -131,7 +131,7 @@ async function findRecords(context: RepairContext): Promise<void> {
 }
 
 /** Copies: what reads a pack is a view that the next read takes away. */
-function entriesOf(context: RepairContext, arena: number, packId: number): Record[] {
+function entriesOf(context: RepairContext, arena: number, packId: number): PackRecord[] {
   try {
     const pack = new Pack(context.blockStore.read(arena, packId), packId);
     return pack.entries().map(({ fingerprint, chunk, plainBytes, storedBytes }) => ({
@@ -209,7 +209,7 @@ export async function restoreUnknownChunks(context: RepairContext): Promise<void
   await lookThroughPacks(context, (pack, entries) => restoreFrom(context, pack, entries));
 }
 
-function restoreFrom(context: RepairContext, pack: number, entries: readonly Record[]): void {
+function restoreFrom(context: RepairContext, pack: number, entries: readonly PackRecord[]): void {
   const bytesOf = scalar(context, `SELECT bytes FROM chunk WHERE id = ? AND ${IS_UNKNOWN}`);
   for (const [idx, { h, chunk: id, bytes, stored }] of entries.entries()) {
     const known = bytesOf.get(id) as number | undefined;
