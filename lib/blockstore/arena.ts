@@ -105,8 +105,9 @@ export class Arena {
       throw await explainFailure(this.path, error);
     } finally {
       this.#inFlightBytes -= taken;
-      if (this.#inFlightBytes === 0) this.#giveBackBehindEnd();
     }
+    // Not after a failure: a retry needs the blocks, and a disk that fails here would hide the cause.
+    if (this.#inFlightBytes === 0) this.#giveBackBehindEnd();
   }
 
   /** Blocks that were held ready and not written. Only while nothing is: a write moves the end. */
@@ -145,7 +146,11 @@ export class Arena {
   async remove(packIds: readonly number[]): Promise<void> {
     const environment = this.openToWrite();
     for (const packId of packIds) this.#reader.checkRemovable(packId);
-    await Promise.all(packIds.map(async (packId) => environment.remove(packKey(packId))));
+    try {
+      await Promise.all(packIds.map(async (packId) => environment.remove(packKey(packId))));
+    } catch (error) {
+      throw await explainFailure(this.path, error);
+    }
   }
 
   /** Space the file occupies on the host, bytes. */
@@ -175,6 +180,9 @@ function openEnvironment(path: string, capacityBytes: number): RootDatabase<Buff
     compression: false,
     // A put's promise settles only after fdatasync: I1 rests on it.
     overlappingSync: false,
+    // With it each turn of the event loop begins a batch whose promise nobody is given: when a commit
+    // fails, that one is rejected besides the puts', and nobody could handle it.
+    eventTurnBatching: false,
     mapSize: capacityBytes + MAP_SLACK_BYTES,
   });
 }

@@ -185,10 +185,6 @@ async function work(path: string, seed: number, log: string): Promise<WorkReport
     return { failures: [`open: ${store}`], wrong: [], readOnlyReason: undefined };
   }
   const worker = new Worker(store, pool, { seed, log });
-  // As the daemon does: lmdb 3.5.6 rejects a promise of its own when a sync fails for good.
-  process.on('unhandledRejection', (error) => {
-    worker.failures.push(`unhandled: ${describeError(error)}`);
-  });
   await worker.work();
   await worker.commit();
   const { readOnlyReason } = store.statistics();

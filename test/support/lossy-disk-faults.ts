@@ -20,22 +20,38 @@ interface ActiveRule {
   readonly path: RegExp;
   seen: number;
   failed: number;
+  readonly paths: Set<string>;
+}
+
+/** What a rule has done so far. */
+export interface FaultCount {
+  /** Matching operations. */
+  readonly seen: number;
+  readonly failed: number;
+  /** Of the files whose operations failed, from the root of the disk. */
+  readonly paths: readonly string[];
 }
 
 export class Faults {
   #rules: ActiveRule[] = [];
 
   add(rule: FaultRule): void {
-    this.#rules.push({ rule, path: new RegExp(rule.path ?? ''), seen: 0, failed: 0 });
+    this.#rules.push({
+      rule,
+      path: new RegExp(rule.path ?? ''),
+      seen: 0,
+      failed: 0,
+      paths: new Set(),
+    });
   }
 
   clear(): void {
     this.#rules = [];
   }
 
-  /** How many operations each rule has seen and failed. */
-  counts(): { readonly seen: number; readonly failed: number }[] {
-    return this.#rules.map(({ seen, failed }) => ({ seen, failed }));
+  /** For each rule. */
+  counts(): FaultCount[] {
+    return this.#rules.map(({ seen, failed, paths }) => ({ seen, failed, paths: [...paths] }));
   }
 
   /** To be called before an operation. @throws what the first matching rule says */
@@ -49,6 +65,7 @@ export class Faults {
       const times = rule.times ?? 1;
       if (times !== 'forever' && active.failed >= times) continue;
       active.failed += 1;
+      active.paths.add(path);
       throw posixError(Errno[rule.errno]);
     }
   }

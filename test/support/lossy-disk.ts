@@ -12,7 +12,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { plainly } from './commands.ts';
 import { supportScript } from './commands-dedupfs.ts';
-import type { FaultRule } from './lossy-disk-faults.ts';
+import type { FaultCount, FaultRule } from './lossy-disk-faults.ts';
 
 export interface LossyDiskOptions {
   /** New folder of the host for contents and the recording. */
@@ -86,9 +86,9 @@ export class LossyDisk {
     await this.#ask({ command: 'heal' });
   }
 
-  /** How many operations each rule has seen and failed. */
-  async faults(): Promise<{ readonly seen: number; readonly failed: number }[]> {
-    return (await this.#ask({ command: 'faults' })) as { seen: number; failed: number }[];
+  /** What each rule has done. */
+  async faults(): Promise<FaultCount[]> {
+    return (await this.#ask({ command: 'faults' })) as FaultCount[];
   }
 
   /** The number of the next record. */
