@@ -18,6 +18,7 @@ import { serveMount, type ServedMount } from '../../lib/kernel/mount-session.ts'
 import { silentLog } from '../../lib/log.ts';
 import { native, type Native } from '../../lib/native.ts';
 import { SlabPool } from '../../lib/slab-pool.ts';
+import { eventually } from '../support/commands.ts';
 
 const run = promisify(execFile);
 const WATCHDOG_MS = 60_000;
@@ -88,9 +89,13 @@ t.test('a mount serves names, data and attributes until it is unmounted', { skip
   ];
   for (const { script, want } of cases) t.equal(await shell(mount, script), want, script);
 
-  const busy = shell(mount, 'sleep 0.5');
-  await shell(mount, 'true');
+  const folder = t.testdir();
+  const busy = shell(mount, `touch ${folder}/in; until [ -e ${folder}/out ]; do sleep 0.05; done`);
+  await eventually('somebody is in the mount', () => existsSync(`${folder}/in`), {
+    timeoutMs: 20_000,
+  });
   t.equal(await mount.unmount(0), -Errno.EBUSY);
+  writeFileSync(`${folder}/out`, '');
   await busy;
   t.equal(await mount.unmount(0), 0);
   t.equal(await mount.closed, 'unmounted');
@@ -134,9 +139,13 @@ t.test('without the right to mount, the helper mounts and unmounts', { skip }, a
   const [entry] = dedupfsMounts({ mountpoint: mount.target });
   t.match(entry, { source: '/srv/a store', options: ['rw', 'nosuid', 'nodev', 'noexec'] });
   t.equal(await shell(mount, 'echo hello > a; stat -c %s a'), '6');
-  const busy = shell(mount, 'sleep 0.5');
-  await shell(mount, 'true');
+  const folder = t.testdir();
+  const busy = shell(mount, `touch ${folder}/in; until [ -e ${folder}/out ]; do sleep 0.05; done`);
+  await eventually('somebody is in the mount', () => existsSync(`${folder}/in`), {
+    timeoutMs: 20_000,
+  });
   t.equal(await mount.unmount(0), -Errno.EBUSY);
+  writeFileSync(`${folder}/out`, '');
   await busy;
   t.equal(await mount.stop(), 'unmounted');
 });
