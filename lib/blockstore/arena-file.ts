@@ -3,7 +3,7 @@
 
 import { statSync } from 'node:fs';
 import { CorruptionError, describeError } from '../errors.ts';
-import { checkArenaTree } from './arena-tree.ts';
+import { checkArenaSpine, checkArenaTree } from './arena-tree.ts';
 
 /** LMDB's two meta pages: all that an arena holds until its creation is synced (arena.ts). */
 const CREATED_BYTES_MAX = 8192;
@@ -15,8 +15,17 @@ export function isCreationCutOff(path: string): boolean {
 
 /** Why the arena at `path` is damaged; undefined when every page that LMDB follows is right. */
 export function arenaFileDefect(path: string): string | undefined {
+  return defectFoundBy(() => checkArenaTree(path));
+}
+
+/** Why nothing can be put behind the arena's last pack; much less is looked at. */
+export function arenaSpineDefect(path: string): string | undefined {
+  return defectFoundBy(() => checkArenaSpine(path));
+}
+
+function defectFoundBy(check: () => void): string | undefined {
   try {
-    checkArenaTree(path);
+    check();
     return undefined;
   } catch (error) {
     if (error instanceof CorruptionError) return describeError(error);

@@ -10,7 +10,7 @@ import { CorruptionError, describeError, NoSpaceError } from '../errors.ts';
 import { allocateBehindEnd, type HostRoom } from '../host-room.ts';
 import { native } from '../native.ts';
 import { syncFile, syncFolder } from '../sync-folder.ts';
-import { arenaFileDefect } from './arena-file.ts';
+import { arenaFileDefect, arenaSpineDefect } from './arena-file.ts';
 import { ArenaReader } from './arena-reader.ts';
 import { PAGE_HEADER_BYTES } from './lmdb-page.ts';
 
@@ -74,10 +74,11 @@ export class Arena {
 
   /**
    * Why nothing more should be put into it. LMDB reads its tree through a map: a page that the disk
-   * cannot read would be SIGBUS, the end of the process. Looked at before the first of several puts.
+   * cannot read would be SIGBUS, the end of the process. Looked at before the first of several puts: the
+   * whole tree was when LMDB opened the file, now it is what the next packs lead through.
    */
   get defect(): string | undefined {
-    return this.#inFlightBytes > 0 ? undefined : arenaFileDefect(this.path);
+    return this.#inFlightBytes > 0 ? undefined : arenaSpineDefect(this.path);
   }
 
   /**

@@ -13,9 +13,10 @@ import {
   openSync,
   renameSync,
   rmSync,
+  statSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { ExitCode, UserError } from '../errors.ts';
+import { DedupfsError, ExitCode, UserError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import { rebuildIndex, type RebuildIndexReport } from '../maintenance/rebuild-index.ts';
 import { MetaDatabase } from '../metastore/database.ts';
@@ -43,6 +44,8 @@ export async function rebuildStoreIndex(
     removeDatabase(target);
     try {
       foldLog(original);
+      // A power cut must not bring the old file's log back beside the new file.
+      syncFolder(store.path);
       copyFileSync(original, copy, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
       const report = await rebuildInto(store, { copy, target }, options);
       syncFile(target);
@@ -91,6 +94,11 @@ function foldLog(path: string): void {
   } finally {
     database.close();
   }
+  const log = `${path}-wal`;
+  if ((statSync(log, { throwIfNoEntry: false })?.size ?? 0) > 0) {
+    throw new DedupfsError(`${log} could not be folded in; nothing was changed`);
+  }
+  rmSync(log, { force: true });
 }
 
 function syncFile(path: string): void {

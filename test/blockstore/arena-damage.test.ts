@@ -7,7 +7,8 @@ import { fork } from 'node:child_process';
 import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { arenaFileDefect } from '../../lib/blockstore/arena-file.ts';
+import { arenaFileDefect, arenaSpineDefect } from '../../lib/blockstore/arena-file.ts';
+import { ArenaPages } from '../../lib/blockstore/arena-pages.ts';
 import { ArenaReader } from '../../lib/blockstore/arena-reader.ts';
 import { salvagePacks } from '../../lib/blockstore/arena-salvage.ts';
 import { Arena } from '../../lib/blockstore/arena.ts';
@@ -68,8 +69,31 @@ t.test('a sound file has no defect, and gives back every pack, large and small',
   reader.close();
 });
 
+t.test('before a put only the end of the tree is looked at', async (t) => {
+  const { path } = await sampleIn(t, { seed: 6, packs: 600, bytesMax: 3000, perCommit: 4 });
+  const pages = new ArenaPages(path);
+  const meta = pages.newestMeta();
+  const { children } = pages.nodePage(meta, meta.main.root ?? 0, 'packs');
+  pages.close();
+  t.ok(children.length > 3, `${children.length} leaves`);
+  t.equal(arenaSpineDefect(path), undefined);
+  for (const [child, isOnSpine] of [
+    [children[0], false],
+    [children.at(-1), true],
+  ] as const) {
+    const broken = `${path}.${child}`;
+    copyFileSync(path, broken);
+    flipByte(broken, (child ?? 0) * PAGE);
+    t.match(arenaFileDefect(broken), `page ${child} is damaged`);
+    t.equal(arenaSpineDefect(broken) !== undefined, isOnSpine, `leaf ${child}`);
+  }
+});
+
 t.test('packs put after the reader was opened are found', async (t) => {
   const path = join(t.testdir(), 'a000001.mdb');
+  // LMDB's write thread alone does not keep the event loop, and so the test, going.
+  const awake = setInterval(() => undefined, 1000);
+  t.teardown(() => clearInterval(awake));
   const arena = Arena.create(1, path, 64 * 1024 * 1024);
   const reader = new ArenaReader(path);
   for (let packId = 1; packId <= 200; packId += 1) {
