@@ -74,6 +74,8 @@ export interface GcRequest {
 export interface GcReport {
   readonly plan: GcPlan;
   readonly arenasRemoved: number;
+  /** An arena was kept for lack of room to move what is live in it. */
+  readonly lackedRoom: boolean;
   readonly bytesMoved: number;
   readonly bytesFreed: number;
 }
@@ -117,6 +119,7 @@ export class GarbageCollector {
     await this.#parts.commit();
     const plan = this.plan(request.liveShareMin);
     const progress = { moved: 0, freed: 0, removed: 0 };
+    let lackedRoom = false;
     // The emptiest first: they give most back for what they need.
     const leaving = plan.arenas
       .filter((arena) => arena.action !== 'keep')
@@ -128,7 +131,11 @@ export class GarbageCollector {
       if (request.isCancelled?.() === true) break;
       if (this.#isSalvageable(arena.arena)) continue;
       if (!this.#parts.hasRoom(arena.liveBytes)) {
-        this.#parts.log.warn({ ...arena }, 'gc keeps an arena: no room to move what is live in it');
+        lackedRoom = true;
+        this.#parts.log.debug(
+          { ...arena },
+          'gc keeps an arena: no room to move what is live in it',
+        );
         continue;
       }
       await this.#evacuate(arena, plan, progress, request);
@@ -136,6 +143,7 @@ export class GarbageCollector {
     return {
       plan,
       arenasRemoved: progress.removed,
+      lackedRoom,
       bytesMoved: progress.moved,
       bytesFreed: Math.max(0, progress.freed - progress.moved),
     };

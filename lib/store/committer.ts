@@ -36,6 +36,13 @@ export interface CommitterParts {
   readonly background: boolean;
 }
 
+interface ExclusiveWork {
+  /** Never rejects. */
+  run(): Promise<void>;
+  /** It is not run: the commit before it failed. */
+  giveUp(error: unknown): void;
+}
+
 export class Committer {
   readonly #parts: CommitterParts;
   /** Something changed since the last commit began. */
@@ -45,13 +52,13 @@ export class Committer {
   #next: Promise<void> | undefined;
   #timer: NodeJS.Timeout | undefined;
   #readOnlyReason: string | undefined;
-  /** Who has the store for himself, or waits for it. */
-  #exclusiveCount = 0;
   /** The last commit found no room; the next by itself begins no earlier than this. */
   #isWaitingForRoom = false;
   #notBeforeMs = 0;
   /** The batch is large enough for a commit, which is about to begin. */
   #isDue = false;
+  /** What the next commit runs before anything can change again. */
+  #waitingWork: ExclusiveWork[] = [];
 
   constructor(parts: CommitterParts) {
     this.#parts = parts;
@@ -136,11 +143,11 @@ export class Committer {
   async commit(): Promise<void> {
     if (this.#readOnlyReason !== undefined) throw posixError(Errno.EROFS);
     if (this.#running === undefined) {
-      if (this.#hasChanges) await this.#start();
+      if (this.#isNeeded) await this.#start();
       return;
     }
     // The running commit may have closed its books before the caller's changes.
-    if (!this.#hasChanges) return this.#running;
+    if (!this.#isNeeded) return this.#running;
     this.#next ??= this.#running
       .catch(() => undefined)
       .then(async () => {
@@ -148,6 +155,10 @@ export class Committer {
         await this.#start();
       });
     return this.#next;
+  }
+
+  get #isNeeded(): boolean {
+    return this.#hasChanges || this.#waitingWork.length > 0;
   }
 
   async #start(): Promise<void> {
@@ -164,10 +175,36 @@ export class Committer {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     this.#isDue = false;
+    const work = this.#waitingWork.splice(0);
+    try {
+      await this.#commitAndRun(work);
+    } catch (error) {
+      for (const { giveUp } of work) giveUp(error);
+      throw error;
+    }
+  }
+
+  async #commitAndRun(work: readonly ExclusiveWork[]): Promise<void> {
     // Those who came too late for a commit wait for this one, which the failure of that one ended.
     this.#assertWritable();
+    const { gate, contentIngest, space } = this.#parts;
+    gate.close();
+    try {
+      if (this.#hasChanges) await this.#store();
+      if (work.length > 0) await this.#sync();
+      for (const { run } of work) await run();
+    } finally {
+      gate.open();
+      contentIngest.proceed();
+    }
+    if (work.length === 0) await this.#sync();
+    this.#checkpointWhenIdle();
+    space.tend();
+  }
+
+  /** Steps 1 to 3. */
+  async #store(): Promise<void> {
     const { contentIngest, packWriter, metastore, space } = this.#parts;
-    this.#closeGate();
     this.#hasChanges = false;
     try {
       await contentIngest.flush();
@@ -184,12 +221,7 @@ export class Committer {
       if (error instanceof NoSpaceError) this.#retryLater(error);
       else this.fail('a commit failed', error);
       throw error;
-    } finally {
-      this.#openGate();
     }
-    await this.#sync();
-    this.#checkpointWhenIdle();
-    space.tend();
   }
 
   #retryLater(error: NoSpaceError): void {
@@ -249,7 +281,10 @@ export class Committer {
     }
   }
 
-  /** Commits, and runs `work` before anything can change again. */
+  /**
+   * Commits, and runs `work` before anything can change again. In the commit itself: with steady writes
+   * there is no moment after one at which nothing has changed.
+   */
   async exclusively<T>(work: () => Promise<T>): Promise<T> {
     if (this.#readOnlyReason !== undefined) {
       throw new UserError(
@@ -258,35 +293,16 @@ export class Committer {
         `the mount is read-only (${this.#readOnlyReason}); unmount it and check the store offline`,
       );
     }
-    // The gate stays closed from the end of the commit on, or under load there would never be a moment.
-    this.#exclusiveCount += 1;
-    try {
-      while (this.#hasChanges || this.#running !== undefined) await this.commit();
-      this.#closeGate();
-      const working = work();
-      this.#running = working.then(
-        () => undefined,
-        () => undefined,
-      );
-      return await working.finally(() => {
-        this.#running = undefined;
+    return new Promise<T>((resolve, reject) => {
+      const run = async (): Promise<void> => work().then(resolve, reject);
+      const waiting = { run, giveUp: reject };
+      this.#waitingWork.push(waiting);
+      // A commit that did not come to the work.
+      this.commit().catch((error: unknown) => {
+        this.#waitingWork = this.#waitingWork.filter((other) => other !== waiting);
+        reject(error);
       });
-    } finally {
-      this.#exclusiveCount -= 1;
-      this.#openGate();
-    }
-  }
-
-  #closeGate(): void {
-    if (this.#parts.gate.isOpen) this.#parts.gate.close();
-  }
-
-  /** Unless somebody waits to have the store for himself. */
-  #openGate(): void {
-    const { gate, contentIngest } = this.#parts;
-    if (this.#exclusiveCount > 0 || gate.isOpen) return;
-    gate.open();
-    contentIngest.proceed();
+    });
   }
 
   /** Turns the mount read-only, loudly. What is durable stays readable. */

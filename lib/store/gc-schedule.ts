@@ -1,12 +1,14 @@
 // When gc runs by itself: the daemon looks every few seconds whether an arena is worth emptying.
 
-import { describeError } from '../errors.ts';
+import { describeError, NoSpaceError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import type { GarbageCollector } from '../maintenance/gc.ts';
 
 const INTERVAL_MS = 2000;
-/** After a run that gave nothing back (damage, no room) or failed. */
+/** After a run that gave nothing back (damage) or failed. */
 const RETRY_MS = 60_000;
+/** After one that lacked room: a delete or the commit's retry may have made some meanwhile. */
+const RETRY_ROOM_MS = 4000;
 
 export class GcSchedule {
   readonly #collector: GarbageCollector;
@@ -34,17 +36,20 @@ export class GcSchedule {
     this.#isCancelled = false;
     this.#collector.run({ isCancelled: () => this.#isCancelled }).then(
       (report) => {
-        if (isWorthwhile(report.plan) && report.arenasRemoved === 0) this.#retryLater();
+        if (!isWorthwhile(report.plan) || report.arenasRemoved > 0) return;
+        this.#retryAfter(report.lackedRoom ? RETRY_ROOM_MS : RETRY_MS);
       },
       (error: unknown) => {
-        this.#log.error({ err: error }, 'gc failed; it will be tried again');
-        this.#retryLater();
+        const isFull = error instanceof NoSpaceError;
+        const level = isFull ? 'debug' : 'error'; // that the host is full, the commits tell
+        this.#log[level]({ err: error }, 'gc failed; it will be tried again');
+        this.#retryAfter(isFull ? RETRY_ROOM_MS : RETRY_MS);
       },
     );
   }
 
-  #retryLater(): void {
-    this.#notBeforeMs = performance.now() + RETRY_MS;
+  #retryAfter(delayMs: number): void {
+    this.#notBeforeMs = performance.now() + delayMs;
   }
 
   /** Ends a run under way at its next slice; whatever it did stays valid. */

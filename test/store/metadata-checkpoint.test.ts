@@ -291,3 +291,25 @@ t.test('without room to spare there is no checkpoint, and nothing else is harmed
   await store.checkpoint();
   await assertStoreClean(t, store);
 });
+
+t.test('work that nothing may disturb does not wait for a pause in the writing', async (t) => {
+  const { store, driver } = await openFresh(t);
+  await driver.put('first', Buffer.from('first'));
+  const writes: Promise<unknown>[] = [];
+  const { sync } = MetaDatabase.prototype;
+  t.teardown(() => (MetaDatabase.prototype.sync = sync));
+  // Whenever a commit is done something has changed already.
+  MetaDatabase.prototype.sync = async function () {
+    await sync.call(this);
+    const name = `after ${writes.length}`;
+    if (writes.length < 40) writes.push(driver.put(name, Buffer.from(name)));
+  };
+  await store.checkpoint();
+  t.ok(writes.length < 5, `after ${writes.length} commits`);
+  await store.fsck({ level: 'quick' });
+  t.ok(writes.length < 10, `after ${writes.length} commits`);
+  MetaDatabase.prototype.sync = sync;
+  await Promise.all(writes);
+  await store.commit();
+  await assertStoreClean(t, store);
+});
