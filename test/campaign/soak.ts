@@ -136,13 +136,16 @@ class Soak {
     return (allocatedBytes(this.#store.store) + held) / live;
   }
 
-  /** Memory is flat, every generation is right, and the store is clean. */
+  /** Memory is flat, every generation is right, and fsck and scrub find nothing. */
   async finish(): Promise<void> {
     this.#checkMemory();
     for (const name of this.#kept) await this.#compare(name);
     await this.#store.remount();
     for (const name of this.#kept) await this.#compare(name);
     await this.#store.finish();
+    const scrubbed = await dedupfs(['scrub', this.#store.store], { timeoutMs: COPY_TIMEOUT_MS });
+    this.#campaign.equal(scrubbed.code, ExitCode.OK, failureOf(scrubbed));
+    this.#campaign.count('clean runs of scrub');
   }
 
   /** The first generations fill caches; after that the second half must not need more. */

@@ -1,23 +1,18 @@
-// Child process of the damage campaign: opens a store, lists its whole tree, reads every file and
-// compares. A crash of this process is what the campaign must see, so it is one of its own.
-//
-// Arguments: store, file with the manifest as JSON ({ path: sha256 }). Prints a ReadReport.
+// Reads a whole tree out of an open store and compares it with the one that was copied there: names,
+// types, modes, contents, targets of symlinks. What damage may give is EIO, and nothing else.
 
 import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { lstatSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { join } from 'node:path';
 import { DedupfsError, describeError } from '../../lib/errors.ts';
-import { ROOT_INO, type Ino } from '../../lib/filesystem/contract.ts';
-import { silentLog } from '../../lib/log.ts';
-import { SlabPool } from '../../lib/slab-pool.ts';
-import { openStore } from '../../lib/store/store.ts';
-import { FileSystemDriver } from './filesystem-driver.ts';
+import { ROOT_INO, type Attributes, type Ino } from '../../lib/filesystem/contract.ts';
+import type { FileSystemDriver } from './filesystem-driver.ts';
+
+/** What is there, by path: type, mode, and the hash of a file or the target of a symlink. */
+export type ExpectedTree = Readonly<Record<string, string>>;
 
 export interface ReadReport {
-  /** Why the store could not be opened. */
-  readonly refused: string | undefined;
-  /** The reason is one for the user, not an error of a library. */
-  readonly isRefusedClearly: boolean;
-  /** Files and directories that were read in full, and right. */
+  /** Names that were read in full, and right. */
   readonly right: number;
   /** Read, and not what was written: what must never be. */
   readonly wrong: readonly string[];
@@ -25,74 +20,110 @@ export interface ReadReport {
   readonly unreadable: readonly string[];
 }
 
-const SLABS = 4;
 const TYPE_BITS = 0o170000;
 const DIRECTORY = 0o040000;
 const REGULAR = 0o100000;
+const SYMLINK = 0o120000;
+
+/** A tree of the host, as it must be read from a store. */
+export function expectTree(root: string): ExpectedTree {
+  const expected: Record<string, string> = {};
+  const pending = readdirSync(root);
+  for (let path = pending.pop(); path !== undefined; path = pending.pop()) {
+    const absolute = join(root, path);
+    const { mode } = lstatSync(absolute);
+    const type = mode & TYPE_BITS;
+    if (type === DIRECTORY) {
+      for (const name of readdirSync(absolute)) pending.push(`${path}/${name}`);
+    }
+    const isFile = type === REGULAR;
+    const content = isFile
+      ? readFileSync(absolute)
+      : type === SYMLINK
+        ? readlinkSync(absolute)
+        : '';
+    expected[path] = factOf(mode, content);
+  }
+  return expected;
+}
+
+function factOf(mode: number, content: Uint8Array | string): string {
+  return `${mode.toString(8)} ${createHash('sha256').update(content).digest('hex')}`;
+}
+
+export async function readTree(
+  driver: FileSystemDriver,
+  expected: ExpectedTree,
+): Promise<ReadReport> {
+  const reader = new Reader(driver, expected);
+  await reader.readAll();
+  const { right, wrong, unreadable } = reader;
+  return { right, wrong, unreadable };
+}
 
 class Reader {
   readonly wrong: string[] = [];
   readonly unreadable: string[] = [];
   right = 0;
   readonly #driver: FileSystemDriver;
-  readonly #manifest: Readonly<Record<string, string>>;
+  readonly #expected: ExpectedTree;
   readonly #seen = new Set<string>();
   /** Directories whose names cannot be known. */
   readonly #unlisted: string[] = [];
 
-  constructor(driver: FileSystemDriver, manifest: Readonly<Record<string, string>>) {
+  constructor(driver: FileSystemDriver, expected: ExpectedTree) {
     this.#driver = driver;
-    this.#manifest = manifest;
+    this.#expected = expected;
   }
 
   async readAll(): Promise<void> {
     await this.#readFolder('', ROOT_INO);
-    for (const path of Object.keys(this.#manifest)) {
+    for (const path of Object.keys(this.#expected)) {
       const isHidden = this.#unlisted.some((folder) => path.startsWith(folder));
       if (!this.#seen.has(path) && !isHidden) this.wrong.push(`${path} is missing`);
     }
   }
 
   async #readFolder(prefix: string, ino: Ino): Promise<void> {
-    const names = this.#orUnreadable(prefix, () => this.#driver.list(ino));
+    const names = await this.#orUnreadable(prefix, () => this.#driver.list(ino));
     if (names === undefined) {
       this.#unlisted.push(prefix);
       return;
     }
-    this.right += 1;
     for (const name of names) await this.#readName(prefix, name, ino);
   }
 
   async #readName(prefix: string, name: string, parent: Ino): Promise<void> {
     const path = `${prefix}${name}`;
+    this.#seen.add(path);
     const failures = this.unreadable.length;
-    const attributes = this.#orUnreadable(path, () => this.#driver.find(name, parent));
+    const attributes = await this.#orUnreadable(path, () => this.#driver.find(name, parent));
     if (attributes === undefined) {
-      this.#seen.add(path);
       this.#unlisted.push(`${path}/`);
       if (this.unreadable.length === failures) this.wrong.push(`${path} is listed, not found`);
       return;
     }
-    const type = attributes.mode & TYPE_BITS;
-    if (type === DIRECTORY) await this.#readFolder(`${path}/`, attributes.ino);
-    else if (type === REGULAR) await this.#readFile(path, name, parent);
-  }
-
-  async #readFile(path: string, name: string, parent: Ino): Promise<void> {
-    this.#seen.add(path);
-    try {
-      const content = await this.#driver.get(name, parent);
-      const hash = createHash('sha256').update(content).digest('hex');
-      if (hash === this.#manifest[path]) this.right += 1;
-      else this.wrong.push(`${path} is ${hash}, not ${this.#manifest[path] ?? 'there'}`);
-    } catch (error) {
-      this.#noteFailure(path, error);
+    const content = await this.#orUnreadable(path, async () =>
+      this.#contentOf(name, attributes, parent),
+    );
+    if (content === undefined) return;
+    const fact = factOf(attributes.mode, content);
+    if (fact === this.#expected[path]) this.right += 1;
+    else this.wrong.push(`${path} is ${fact}, not ${this.#expected[path] ?? 'there'}`);
+    if ((attributes.mode & TYPE_BITS) === DIRECTORY) {
+      await this.#readFolder(`${path}/`, attributes.ino);
     }
   }
 
-  #orUnreadable<T>(path: string, call: () => T): T | undefined {
+  async #contentOf(name: string, { mode, ino }: Attributes, parent: Ino): Promise<Buffer | string> {
+    const type = mode & TYPE_BITS;
+    if (type === REGULAR) return this.#driver.get(name, parent);
+    return type === SYMLINK ? this.#driver.fs.readLink(ino) : '';
+  }
+
+  async #orUnreadable<T>(path: string, call: () => T | Promise<T>): Promise<T | undefined> {
     try {
-      return call();
+      return await call();
     } catch (error) {
       this.#noteFailure(path, error);
       return undefined;
@@ -108,24 +139,3 @@ class Reader {
     else this.wrong.push(`${path}: ${describeError(error)}`);
   }
 }
-
-async function read(path: string, manifestPath: string): Promise<ReadReport> {
-  const manifest = JSON.parse(readFileSync(manifestPath, 'utf8')) as Record<string, string>;
-  const pool = new SlabPool(SLABS);
-  const options = { create: false, background: false, pool, log: silentLog() };
-  const opened = await openStore(path, options).catch((error: unknown) => error as Error);
-  if (opened instanceof Error) {
-    const isRefusedClearly = opened instanceof DedupfsError;
-    const refused = describeError(opened);
-    return { refused, isRefusedClearly, right: 0, wrong: [], unreadable: [] };
-  }
-  const reader = new Reader(new FileSystemDriver(opened.filesystem, pool), manifest);
-  await reader.readAll();
-  // What cannot be committed on a damaged store is not what this is about.
-  await opened.close().catch(() => undefined);
-  const { right, wrong, unreadable } = reader;
-  return { refused: undefined, isRefusedClearly: false, right, wrong, unreadable };
-}
-
-const [path = '', manifestPath = ''] = process.argv.slice(2);
-process.stdout.write(JSON.stringify(await read(path, manifestPath)));
