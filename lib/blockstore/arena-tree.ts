@@ -56,11 +56,11 @@ function soundMeta(pages: ArenaPages): Meta {
     const found = `${first.transaction} and ${second.transaction}`;
     throw new CorruptionError(`the meta pages of ${path} are of transactions ${found}`);
   }
-  const newer = second.transaction > first.transaction ? second : first;
-  if (first.pageBytes !== second.pageBytes || !hasOurFlags(newer)) {
+  // Of both: LMDB asks the first one whether the file is encrypted, also when it is the older one.
+  if (first.pageBytes !== second.pageBytes || !hasOurFlags(first) || !hasOurFlags(second)) {
     throw new CorruptionError(`a meta page of ${path} is damaged`);
   }
-  return newer;
+  return second.transaction > first.transaction ? second : first;
 }
 
 /** Transactions alternate between the metas; a new file has two of transaction 0. */

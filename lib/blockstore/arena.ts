@@ -3,7 +3,15 @@
 // LMDB only writes it. Packs are read by pread, so that a disk that cannot read is an error of one
 // pack: through LMDB's map it would be SIGBUS, the end of the process.
 
-import { existsSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  openSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname } from 'node:path';
 import { open, type RootDatabase } from 'lmdb';
 import { CorruptionError, describeError, NoSpaceError } from '../errors.ts';
@@ -63,6 +71,7 @@ export class Arena {
   /**
    * Has LMDB open the file, which `put` and `remove` do when they must.
    * @throws CorruptionError  it is damaged where LMDB would follow it: it can still be read
+   * @throws Error  the host does not let it be written
    */
   openToWrite(): RootDatabase<Buffer, Buffer> {
     if (this.#environment !== undefined) return this.#environment;
@@ -172,6 +181,7 @@ export function pageBytes(bytes: number): number {
 
 function openEnvironment(path: string, capacityBytes: number): RootDatabase<Buffer, Buffer> {
   prepareLockFile(path);
+  for (const file of [path, `${path}-lock`]) checkWritable(file);
   return open<Buffer, Buffer>({
     path,
     noSubdir: true,
@@ -207,6 +217,19 @@ function prepareLockFile(path: string): void {
     const { code } = error as NodeJS.ErrnoException;
     if (code !== 'ENOSPC' && code !== 'EDQUOT') throw error;
     throw new NoSpaceError(`no room to create ${path}`, { cause: error });
+  }
+}
+
+/**
+ * LMDB must not be what finds out: when it cannot open a file, lmdb 3.5.6 frees memory twice.
+ * @throws Error  names the file and what the host says
+ */
+function checkWritable(path: string): void {
+  if (!existsSync(path)) return; // LMDB creates it
+  try {
+    closeSync(openSync(path, 'r+'));
+  } catch (cause) {
+    throw new Error(`${path} cannot be opened to write`, { cause });
   }
 }
 

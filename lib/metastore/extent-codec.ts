@@ -22,6 +22,8 @@ export interface Extent {
 
 export const SEGMENT_BYTES = 4 * 1024 * 1024;
 
+/** Ids have 48 bits in packs (blockstore/directory.ts). */
+const CHUNK_ID_MAX = 2 ** 48 - 1;
 /** Four varints of up to 8 bytes each. */
 const EXTENT_BYTES_MAX = 32;
 
@@ -59,7 +61,7 @@ export function decodeExtents(map: Buffer, start: number): Extent[] {
     chunk += zigzag % 2 === 0 ? zigzag / 2 : -(zigzag + 1) / 2;
     const chunkOffset = takeVarint(cursor);
     end = offset + bytes;
-    if (bytes === 0 || end > start + SEGMENT_BYTES || chunk <= 0) {
+    if (bytes === 0 || end > start + SEGMENT_BYTES || chunk <= 0 || chunk > CHUNK_ID_MAX) {
       throw new CorruptionError(`extent map at file offset ${start} is damaged`);
     }
     extents.push({ offset, bytes, chunk: chunk as ChunkId, chunkOffset });
@@ -87,7 +89,9 @@ function takeVarint(cursor: { readonly map: Buffer; at: number }): number {
     if (byte === undefined || scale > 2 ** 49) throw new CorruptionError('extent map is cut short');
     cursor.at += 1;
     value += (byte & 0x7f) * scale;
-    if (byte < 0x80) return value;
+    if (byte < 0x80) break;
     scale *= 0x80;
   }
+  if (!Number.isSafeInteger(value)) throw new CorruptionError('extent map has too large a number');
+  return value;
 }

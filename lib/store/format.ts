@@ -11,7 +11,8 @@ import {
   renameSync,
   writeFileSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
+import { blake3 } from '../blake3.ts';
 import { CHUNK_BYTES_DEFAULT, CHUNK_BYTES_PRESETS, cutParameters } from '../dedup/chunking.ts';
 import { ExitCode, UserError } from '../errors.ts';
 import { FORMAT_VERSION, FORMAT_VERSION_MIN } from '../metastore/schema.ts';
@@ -36,6 +37,8 @@ function arenaBytesFor(hostBytes: number): number {
 const FORMAT_BYTES_MAX = 16 * 1024;
 /** Bounds what a FORMAT can make us allocate. */
 const CHUNK_BYTES_LIMIT = 4 * 1024 * 1024;
+/** So much address space is reserved for each arena that is written; what the kernel refuses ends lmdb. */
+const ARENA_BYTES_LIMIT = 2 ** 40;
 const U32_MAX = 0xffff_ffff;
 
 export interface Format {
@@ -129,7 +132,7 @@ function parse(path: string, text: string): Format {
   }
   const defect = findDefect(value);
   if (defect !== undefined) throw badFormat(path, defect);
-  return value as Format;
+  return withoutChecksum(value as Format) as Format;
 }
 
 /** What is wrong with the content; of another format only the number is known. */
@@ -137,11 +140,37 @@ function findDefect(value: unknown): string | undefined {
   if (typeof value !== 'object' || value === null) return 'it is not an object';
   const { format, uuid, chunking, fingerprintKey, arenaBytesMax } = value as Partial<Format>;
   if (!Number.isInteger(format)) return 'it has no format number';
+  if (isWithin(format, FORMAT_VERSION_MIN, FORMAT_VERSION) && hasWrongChecksum(value)) {
+    return 'it was changed, its checksum does not fit';
+  }
   if (Number(format) !== FORMAT_VERSION) return undefined;
   if (typeof uuid !== 'string') return 'it has no uuid';
   if (!/^[0-9a-f]{64}$/.test(String(fingerprintKey))) return 'it has no fingerprint key';
-  if (!isWithin(arenaBytesMax, 1, Number.MAX_SAFE_INTEGER)) return 'it has no arena capacity';
+  if (!isWithin(arenaBytesMax, 1, ARENA_BYTES_LIMIT)) return 'it has no arena capacity';
   return hasCutter(chunking) ? undefined : "the cutter's numbers are not possible ones";
+}
+
+/**
+ * What FORMAT holds. With another fingerprint key everything in the store would look damaged, and be taken
+ * out of use: so a changed FORMAT must be told from a damaged store.
+ */
+export function formatText(content: object): string {
+  const fields = withoutChecksum(content);
+  return `${JSON.stringify({ ...fields, checksum: checksumOf(fields) }, undefined, 2)}\n`;
+}
+
+/** Whether the content is not what was written. That of earlier versions has no checksum. */
+export function hasWrongChecksum(content: object): boolean {
+  const { checksum } = content as { readonly checksum?: unknown };
+  return checksum !== undefined && checksum !== checksumOf(withoutChecksum(content));
+}
+
+function withoutChecksum(content: object): object {
+  return Object.fromEntries(Object.entries(content).filter(([key]) => key !== 'checksum'));
+}
+
+function checksumOf(fields: object): string {
+  return blake3(Buffer.from(JSON.stringify(fields))).toString('hex', 0, 16);
 }
 
 function hasCutter(chunking: Partial<Format['chunking']> | undefined): boolean {
@@ -161,7 +190,7 @@ function isWithin(value: unknown, low: number, high: number): boolean {
 }
 
 function badFormat(path: string, why: string, cause?: unknown): UserError {
-  const remedy = 'restore it from a backup of the store';
+  const remedy = `'dedupfs fsck --rebuild ${dirname(path)}' restores it from the last checkpoint`;
   const message = `${path} is not a dedupfs FORMAT file: ${why}; ${remedy}`;
   return new UserError(ExitCode.NO_STORE, 'DEDUPFS_BAD_FORMAT_FILE', message, { cause });
 }
@@ -179,8 +208,8 @@ export const UNFINISHED_FORMAT = 'FORMAT.new';
 
 /** The first step of a creation. */
 export function writeUnfinishedFormat(storePath: string, format: Format): void {
-  const text = `${JSON.stringify(format, undefined, 2)}\n`;
-  writeFileSync(join(storePath, UNFINISHED_FORMAT), text, { mode: 0o600, flush: true });
+  const path = join(storePath, UNFINISHED_FORMAT);
+  writeFileSync(path, formatText(format), { mode: 0o600, flush: true });
   syncFolder(storePath);
 }
 

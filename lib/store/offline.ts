@@ -13,6 +13,7 @@ import { Metastore } from '../metastore/metastore.ts';
 import type { FsckProgress, FsckReport } from './contract.ts';
 import { findOrCreate, prepareFolder } from './create.ts';
 import { StoreLock } from './lock.ts';
+import { checkIdentity } from './open-metastore.ts';
 import { findRemnants } from './recover.ts';
 
 export interface OfflineStore {
@@ -80,6 +81,7 @@ export async function checkOffline(
   return withOfflineStore(path, log, async (store) => {
     const metastore = new Metastore(`${store.path}/meta.db`, { create: false });
     try {
+      checkIdentity(store.path, store.uuid, metastore);
       const { connection } = metastore.database;
       const blockStore = countingArenas(store, metastore);
       const { hash } = store;

@@ -14,7 +14,7 @@ export function openMetastore(storePath: string, uuid: string): Metastore {
     throw isDamage(error) ? damaged(storePath, error) : error;
   }
   try {
-    checkUuid(storePath, uuid, metastore.getMeta('uuid'));
+    checkIdentity(storePath, uuid, metastore);
     return metastore;
   } catch (error) {
     metastore.close();
@@ -36,7 +36,9 @@ function damaged(storePath: string, cause: unknown): UserError {
   );
 }
 
-function checkUuid(storePath: string, expected: string, found: string | undefined): void {
+/** @throws UserError STORE_INCONSISTENT  it belongs to another store than FORMAT */
+export function checkIdentity(storePath: string, expected: string, metastore: Metastore): void {
+  const found = metastore.getMeta('uuid');
   if (found === expected) return;
   throw new UserError(
     ExitCode.STORE_INCONSISTENT,

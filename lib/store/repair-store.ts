@@ -35,6 +35,7 @@ import { Metastore } from '../metastore/metastore.ts';
 import { syncFolder } from '../sync-folder.ts';
 import type { FsckProgress } from './contract.ts';
 import { countingArenas, withOfflineStore, type OfflineStore } from './offline.ts';
+import { checkIdentity } from './open-metastore.ts';
 import { putArenaAside } from './recover.ts';
 
 export interface RepairReport {
@@ -132,7 +133,7 @@ async function repairCopy(
 function openCountingArenas(store: OfflineStore, copy: string): ReturnType<typeof countingArenas> {
   const metastore = new Metastore(copy, { create: false });
   try {
-    checkIdentity(store, metastore.getMeta('uuid'));
+    checkIdentity(store.path, store.uuid, metastore);
     return countingArenas(store, metastore);
   } finally {
     metastore.close();
@@ -151,15 +152,6 @@ function putFilesAside(
   const asides = paths.map((path) => putArenaAside(path));
   if (asides.length > 0) syncFolder(folder);
   return asides;
-}
-
-function checkIdentity({ path, uuid }: OfflineStore, found: string | undefined): void {
-  if (found === uuid) return;
-  throw new UserError(
-    ExitCode.STORE_INCONSISTENT,
-    'DEDUPFS_OTHER_METASTORE',
-    `the metastore in ${path} belongs to store ${found ?? 'unknown'}, FORMAT says ${uuid}; restore the matching meta.db`,
-  );
 }
 
 /** Moves everything into the copy's one file, gives free pages back, and makes it durable. */

@@ -4,7 +4,7 @@
 // process whose end is looked at.
 
 import { fork } from 'node:child_process';
-import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { arenaFileDefect, arenaSpineDefect } from '../../lib/blockstore/arena-file.ts';
@@ -18,12 +18,14 @@ import {
   type ArenaSample,
   type ArenaSampleOptions,
 } from '../support/arena-sample.ts';
-import { flipByte } from '../support/damage.ts';
+import { flipByte, overwrite } from '../support/damage.ts';
 import { printedSeed, randomBytesOf } from '../support/random.ts';
 
 const WORKER = new URL('../support/arena-damage-worker.js', import.meta.url);
 const ROUNDS = 300;
 const PAGE = 4096;
+/** Place of the persistent flags in a meta page. */
+const FREE_TREE_FLAGS = 52;
 const ROUND_MS_MAX = 60_000;
 
 async function sampleIn(t: Test, options: ArenaSampleOptions): Promise<ArenaSample> {
@@ -119,6 +121,27 @@ for (const meta of [0, 1]) {
     reader.close();
   });
 }
+
+for (const meta of [0, 1]) {
+  t.test(`a flag of meta page ${meta} that would have LMDB refuse the file`, async (t) => {
+    const folder = t.testdir({ 'a file': '' });
+    // One more transaction, and the other meta is the newer one.
+    for (const packs of [3, 4]) {
+      const options = { seed: 6, packs, bytesMax: 9000, perCommit: 1 };
+      const { path } = await makeArena(join(folder, `a00000${packs}.mdb`), options);
+      overwrite(path, meta * PAGE + FREE_TREE_FLAGS, Buffer.from([0x08, 0x60])); // "encrypted"
+      t.match(arenaFileDefect(path), 'a meta page');
+      t.throws(() => new Arena(1, path, 1024 * 1024).openToWrite(), { code: 'DEDUPFS_CORRUPT' });
+    }
+  });
+}
+
+t.test('a lock file that cannot be opened is an error, not the end of the process', async (t) => {
+  const { path } = await sampleIn(t, { seed: 7, packs: 3, bytesMax: 9000 });
+  rmSync(`${path}-lock`);
+  mkdirSync(`${path}-lock`);
+  t.throws(() => new Arena(1, path, 1024 * 1024).openToWrite(), /-lock cannot be opened to write/);
+});
 
 t.test('with both metas and the whole tree gone, all packs are salvaged', async (t) => {
   const { path, packs } = await sampleIn(t, { seed: 3, packs: 120, bytesMax: 60_000 });

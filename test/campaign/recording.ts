@@ -25,6 +25,7 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { formatText } from '../../lib/store/format.ts';
 import { syncFolder } from '../../lib/sync-folder.ts';
 import { plainly, run } from '../support/commands.ts';
 import { dedupfs } from '../support/commands-dedupfs.ts';
@@ -144,7 +145,7 @@ class Recorder {
     const from = await disk.position();
     const path = join(this.#store, 'FORMAT');
     const format = JSON.parse(readFileSync(path, 'utf8')) as object;
-    const text = JSON.stringify({ ...format, arenaBytesMax: ARENA_BYTES_MAX });
+    const text = formatText({ ...format, arenaBytesMax: ARENA_BYTES_MAX });
     const descriptor = openSync(path, 'w');
     writeFileSync(descriptor, text);
     fsyncSync(descriptor);

@@ -24,7 +24,7 @@ function extentsOf(random: Random, start: number): Extent[] {
     const chunkOffset = random.oneIn(3) ? random.size(384 * 1024) : 0;
     extents.push({ offset, bytes, chunk: chunk as ChunkId, chunkOffset });
     offset += bytes + (random.oneIn(2) ? random.size(longest) : 0);
-    chunk = random.oneIn(3) ? 1 + random.size(2 ** 52) : chunk + 1;
+    chunk = random.oneIn(3) ? 1 + random.size(2 ** 47) : chunk + 1;
   }
   return extents;
 }
@@ -93,6 +93,22 @@ t.test('damage is refused, or gives extents in order inside the segment', (t) =>
     }
   }
   t.ok(refused > 0, `${refused} refused`);
+  t.end();
+});
+
+t.test('numbers that no store has are refused, not rounded', (t) => {
+  const extent = { offset: 0, bytes: 1, chunk: (2 ** 48 - 1) as ChunkId, chunkOffset: 2 ** 53 - 1 };
+  t.strictSame(decodeExtents(encodeExtents([extent], 0), 0), [extent]);
+  const tooLarge = Buffer.from('ffffffffffffff7f', 'hex');
+  // Gap, bytes, chunk, offset in the chunk.
+  const parts = [0, 1, 2, 0].map((byte) => Buffer.from([byte]));
+  t.equal(decodeExtents(Buffer.concat(parts), 0).length, 1);
+  for (const place of parts.keys()) {
+    const map = Buffer.concat(parts.with(place, tooLarge));
+    t.throws(() => decodeExtents(map, 0), CORRUPT, `number ${place}`);
+  }
+  const chunkTooLarge = encodeExtents([{ ...extent, chunk: (2 ** 48) as ChunkId }], 0);
+  t.throws(() => decodeExtents(chunkTooLarge, 0), CORRUPT);
   t.end();
 });
 

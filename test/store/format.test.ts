@@ -11,6 +11,7 @@ import {
   UNFINISHED_FORMAT,
   writeUnfinishedFormat,
 } from '../../lib/store/format.ts';
+import { needsMigration } from '../../lib/store/migrations/migrate.ts';
 
 const GIB = 1024 ** 3;
 
@@ -76,9 +77,10 @@ t.test('what is not a FORMAT file is refused with a reason', (t) => {
     { content: '{"format": 1}', exitCode: 12, message: /format 1, .* reads 3; .* copy its files/ },
     { content: { ...good, uuid: 5 }, exitCode: 10, message: /no uuid/ },
     { content: { ...good, fingerprintKey: 'ab' }, exitCode: 10, message: /fingerprint key/ },
-    { content: { ...good, arenaBytesMax: null }, exitCode: 10, message: /number is missing/ },
-    { content: { ...good, chunking: undefined }, exitCode: 10, message: /number is missing/ },
-    { content: { ...good, chunking: { ...chunking, bytesMin: 1.5 } }, exitCode: 10, message: /num/ },
+    { content: { ...good, arenaBytesMax: null }, exitCode: 10, message: /no arena capacity/ },
+    { content: { ...good, arenaBytesMax: 2 ** 41 }, exitCode: 10, message: /no arena capacity/ },
+    { content: { ...good, chunking: undefined }, exitCode: 10, message: /not possible/ },
+    { content: { ...good, chunking: { ...chunking, bytesMin: 1.5 } }, exitCode: 10, message: /not possible/ },
   ]; // prettier-ignore
   for (const { content, exitCode, message } of cases) {
     const text = typeof content === 'string' ? content : JSON.stringify(content);
@@ -88,6 +90,29 @@ t.test('what is not a FORMAT file is refused with a reason', (t) => {
     t.match(error?.message, message);
   }
   t.equal(readFileSync(join(path, 'FORMAT'), 'utf8').length > 0, true, 'it is left alone');
+  t.end();
+});
+
+t.test('a changed byte is told from a damaged store, whatever it meant', (t) => {
+  const path = t.testdir();
+  const file = join(path, 'FORMAT');
+  const format = createFormat(undefined, GIB);
+  writeUnfinishedFormat(path, format);
+  finishFormat(path);
+  t.strictSame(readFormat(path), format);
+  const text = readFileSync(file, 'utf8');
+  let accepted = 0;
+  for (let at = 0; at < text.length; at += 1) {
+    // A digit or letter becomes another one: still JSON, mostly.
+    const changed = String.fromCharCode(text.charCodeAt(at) ^ 1);
+    writeFileSync(file, text.slice(0, at) + changed + text.slice(at + 1));
+    t.notOk(needsMigration(path), `byte ${at}`);
+    if (refusalOf(path) !== undefined) continue;
+    // Blanks, or the name of the checksum.
+    t.match(readFormat(path), { ...format }, `byte ${at}`);
+    accepted += 1;
+  }
+  t.ok(accepted <= 'checksum'.length + text.split(/\s/).length, `${accepted} accepted`);
   t.end();
 });
 

@@ -7,6 +7,7 @@ import t, { type Test } from 'tap';
 import { ROOT_INO } from '../../lib/filesystem/contract.ts';
 import { Arena } from '../../lib/blockstore/arena.ts';
 import { silentLog } from '../../lib/log.ts';
+import { formatText } from '../../lib/store/format.ts';
 import type { StoreOptions } from '../../lib/store/contract.ts';
 import { readOwner } from '../../lib/store/store.ts';
 import { overwrite } from '../support/damage.ts';
@@ -222,7 +223,7 @@ const refusals: readonly Refusal[] = [
       const file = join(path, 'FORMAT');
       const format = JSON.parse(readFileSync(file, 'utf8')) as object;
       const uuid = '00000000-0000-0000-0000-000000000000';
-      writeFileSync(file, JSON.stringify({ ...format, uuid }));
+      writeFileSync(file, formatText({ ...format, uuid }));
     },
   },
   {

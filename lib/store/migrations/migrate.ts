@@ -3,6 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Logger } from '../../log.ts';
+import { hasWrongChecksum } from '../format.ts';
 import type { Migration, MigrationContext } from './migration.ts';
 import { toFormat3 } from './to-format-3.ts';
 
@@ -56,7 +57,10 @@ function isDue(migration: Migration, storePath: string, formatFile: FormatFile):
 function readFormatFile(storePath: string): FormatFile | undefined {
   try {
     const content: unknown = JSON.parse(readFileSync(join(storePath, 'FORMAT'), 'utf8'));
-    return typeof content === 'object' ? ((content ?? undefined) as FormatFile) : undefined;
+    // A number that was changed must not begin a migration of a store that has had it.
+    if (typeof content !== 'object' || content === null || hasWrongChecksum(content))
+      return undefined;
+    return content as FormatFile;
   } catch (error) {
     const isAbsent = (error as NodeJS.ErrnoException).code === 'ENOENT';
     if (isAbsent || error instanceof SyntaxError) return undefined;

@@ -27,7 +27,7 @@ import { assert } from '../../assert.ts';
 import { CorruptionError, ExitCode, UserError } from '../../errors.ts';
 import { explainDamage, hasChecksums, openChecked } from '../../metastore/checked-database.ts';
 import { syncFolder } from '../../sync-folder.ts';
-import { restoreFormat } from '../format.ts';
+import { formatText, restoreFormat } from '../format.ts';
 import type { Migration, MigrationContext } from './migration.ts';
 
 /** Left free on the host beside the copy. */
@@ -65,7 +65,7 @@ export const toFormat3: Migration = {
     if (formatFile['format'] === 2) {
       makeCopy(context, paths);
       context.onStep?.('declare');
-      restoreFormat(storePath, `${JSON.stringify({ ...formatFile, format: 3 }, undefined, 2)}\n`);
+      restoreFormat(storePath, formatText({ ...formatFile, format: 3 }));
     }
     context.onStep?.('swap');
     if (existsSync(paths.copy)) swap(storePath, paths);
