@@ -179,7 +179,7 @@ export class Committer {
     try {
       await this.#commitAndRun(work);
     } catch (error) {
-      for (const { giveUp } of work) giveUp(error);
+      for (const waiting of work) waiting.giveUp(error);
       throw error;
     }
   }
@@ -192,7 +192,7 @@ export class Committer {
     try {
       if (this.#hasChanges) await this.#store();
       if (work.length > 0) await this.#sync();
-      for (const { run } of work) await run();
+      for (const waiting of work) await waiting.run();
     } finally {
       gate.open();
       contentIngest.proceed();
