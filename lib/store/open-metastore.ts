@@ -2,6 +2,7 @@
 
 import { join } from 'node:path';
 import { CorruptionError, describeError, ExitCode, UserError } from '../errors.ts';
+import { explainDamage } from '../metastore/checked-database.ts';
 import { Metastore } from '../metastore/metastore.ts';
 
 /** @throws UserError NO_STORE (missing), DAMAGED, STORE_INCONSISTENT (another store's) */
@@ -20,6 +21,12 @@ export function openMetastore(storePath: string, uuid: string): Metastore {
     metastore.close();
     throw error;
   }
+}
+
+/** What stopped an open store from being recovered; a damaged page of the metastore as a UserError. */
+export function explainRefusal(storePath: string, metastore: Metastore, error: unknown): unknown {
+  const explained = explainDamage(metastore.database.connection, error);
+  return explained === error ? error : damaged(storePath, explained);
 }
 
 /** An emptied file is a database without tables. */

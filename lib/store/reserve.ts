@@ -62,8 +62,14 @@ export class Reserve {
     return false;
   }
 
+  /** Where even giving up space takes some (copy on write), all of it is kept. */
   #truncate(bytes: number): void {
-    if (this.#descriptor !== undefined) ftruncateSync(this.#descriptor, bytes);
+    try {
+      if (this.#descriptor !== undefined) ftruncateSync(this.#descriptor, bytes);
+    } catch (error) {
+      if (isFullError(error)) return;
+      throw error;
+    }
     this.#bytes = bytes;
   }
 

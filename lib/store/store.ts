@@ -27,7 +27,7 @@ import type {
 import { findOrCreate, prepareFolder } from './create.ts';
 import { HostSpace } from './host-space.ts';
 import { StoreLock } from './lock.ts';
-import { openMetastore } from './open-metastore.ts';
+import { explainRefusal, openMetastore } from './open-metastore.ts';
 import { recover } from './recover.ts';
 import { collectStatistics } from './statistics.ts';
 
@@ -88,11 +88,12 @@ class OpenStore implements Store {
       await store.#start();
       return store;
     } catch (error) {
+      const explained = explainRefusal(storePath, metastore, error);
       if (store !== undefined) await store.#parts.dataPath.close();
       metastore.close();
       await blockStore.close();
       space.close();
-      throw error;
+      throw explained;
     }
   }
 
