@@ -57,8 +57,11 @@ function createProgram(): Command {
   return program;
 }
 
+const HOST_FULL = new Set(['ENOSPC', 'EDQUOT', 'SQLITE_FULL']);
+
 function report(thrown: unknown, args: readonly string[]): void {
-  const error = thrown instanceof CommanderError ? usageError(thrown, args) : thrown;
+  const cause = firstOf(thrown);
+  const error = cause instanceof CommanderError ? usageError(cause, args) : orDiskFull(cause);
   if (error === undefined) return;
   const isExpected = error instanceof DedupfsError;
   const exitCode = isExpected ? error.exitCode : ExitCode.FAILED;
@@ -73,6 +76,27 @@ function report(thrown: unknown, args: readonly string[]): void {
   if (process.env['DEDUPFS_DEBUG'] !== undefined && error instanceof Error) {
     process.stderr.write(`${error.stack ?? ''}\n`);
   }
+}
+
+/** What failed first, when closing what was open failed too: `using` hides it behind an error of its own. */
+function firstOf(thrown: unknown): unknown {
+  let error = thrown;
+  while (error instanceof Error && error.name === 'SuppressedError' && 'suppressed' in error) {
+    error = error.suppressed;
+  }
+  return error;
+}
+
+/** A full host is no bug of ours, whoever meets it first. */
+function orDiskFull(error: unknown): unknown {
+  const { code } = Object(error) as { code?: unknown };
+  if (error instanceof DedupfsError || !HOST_FULL.has(String(code))) return error;
+  return new UserError(
+    ExitCode.DISK_FULL,
+    'DEDUPFS_DISK_FULL',
+    "the host's file system is full; free some space and try again",
+    { cause: error },
+  );
 }
 
 /** undefined: help or version was asked for and printed, which is no error. */

@@ -96,7 +96,13 @@ export function assertRepairFlags(flags: {
   readonly repair?: true;
   readonly dryRun?: true;
   readonly quick?: true;
+  readonly rebuild?: true;
+  readonly rebuildIndex?: true;
 }): void {
+  const { repair: isRepair, rebuild, rebuildIndex } = flags;
+  if ([isRepair, rebuild, rebuildIndex].filter((flag) => flag === true).length > 1) {
+    throw usage('--repair, --rebuild and --rebuild-index are done one at a time');
+  }
   if (flags.dryRun === true && flags.repair !== true) throw usage('--dry-run goes with --repair');
   if (flags.quick === true && flags.repair === true) {
     throw usage('--repair checks everything; leave --quick out');

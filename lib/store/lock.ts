@@ -20,12 +20,9 @@ export class StoreLock {
     this.#descriptor = descriptor;
   }
 
-  /** @throws UserError LOCKED  names the owner's pid */
+  /** @throws UserError LOCKED  names the owner's pid  @throws UserError NO_PERMISSION  the host is read-only */
   static async acquire(storePath: string, mountpoint: string | undefined): Promise<StoreLock> {
-    // Never through a symlink: whoever can write the directory could aim it at any file.
-    const { O_CREAT, O_NOFOLLOW, O_RDWR } = constants;
-    const flags = O_RDWR | O_CREAT | O_NOFOLLOW;
-    const descriptor = openSync(join(storePath, 'lock'), flags, 0o600);
+    const descriptor = openLock(storePath);
     const endMs = Date.now() + RETRY_MS_MAX;
     while (native.tryLock(descriptor) < 0) {
       if (Date.now() >= endMs) {
@@ -44,6 +41,22 @@ export class StoreLock {
     writeOwner(this.#descriptor, '');
     closeSync(this.#descriptor);
     this.#descriptor = undefined;
+  }
+}
+
+function openLock(storePath: string): number {
+  // Never through a symlink: whoever can write the directory could aim it at any file.
+  const { O_CREAT, O_NOFOLLOW, O_RDWR } = constants;
+  try {
+    return openSync(join(storePath, 'lock'), O_RDWR | O_CREAT | O_NOFOLLOW, 0o600);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EROFS') throw error;
+    throw new UserError(
+      ExitCode.NO_PERMISSION,
+      'DEDUPFS_READ_ONLY_HOST',
+      `store ${storePath} lies on a file system that is mounted read-only, and must be locked to be used; remount that for writing`,
+      { cause: error },
+    );
   }
 }
 

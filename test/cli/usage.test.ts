@@ -43,6 +43,8 @@ t.test('wrong arguments exit with 2 and name the help', async (t) => {
     { args: ['gc', 'x', '--threshold', '0'], message: /above 0 and at most 1/ },
     { args: ['fsck', '--dry-run', 'x'], message: /--dry-run goes with --repair/ },
     { args: ['fsck', '--repair', '--quick', 'x'], message: /leave --quick out/ },
+    { args: ['fsck', '--repair', '--rebuild', 'x'], message: /one at a time/ },
+    { args: ['fsck', '--rebuild', '--rebuild-index', 'x'], message: /one at a time/ },
     { args: ['fsck'], message: /see 'dedupfs fsck --help'/ },
   ];
   for (const { args, message } of cases) {
