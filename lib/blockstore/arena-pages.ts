@@ -80,7 +80,9 @@ export class ArenaPages {
       this.read(this.#metaBytes, offset);
       return parseMeta(this.#metaBytes);
     } catch (error) {
-      if (error instanceof CorruptionError) return undefined; // the other one may be readable
+      // Cut off: the other one may be there. One that the disk cannot read now may be the newest: without
+      // it the packs of its commit would look lost.
+      if (error instanceof CorruptionError && error.cause === undefined) return undefined;
       throw error;
     }
   }

@@ -72,7 +72,7 @@ async function check(path: string, flags: FsckFlags): Promise<void> {
   const text = flags.json === true ? JSON.stringify(output, undefined, 2) : formatReport(report);
   process.stdout.write(`${text}\n`);
   if (rebuilt !== undefined) process.exitCode = ExitCode.REPAIRED;
-  if (report.findings.length > 0 || rebuilt?.hasLosses === true)
+  if (report.findings.length > 0 || report.damagedChunks > 0 || rebuilt?.hasLosses === true)
     process.exitCode = ExitCode.DAMAGED;
 }
 
@@ -110,13 +110,18 @@ async function runCheck(path: string, flags: FsckFlags): Promise<FsckReport> {
 }
 
 /** One line for each finding, the first ones only, and one line at the end. */
-function formatReport({ level, checks, findings, findingsOmitted }: FsckReport): string {
+function formatReport(report: FsckReport): string {
+  const { level, checks, findings, findingsOmitted, damagedChunks } = report;
   const lines = findings
     .slice(0, LINES_MAX)
     .map(({ check, invariant, message }) => `${check} (${invariant}): ${message}`);
   const count = findings.length + findingsOmitted;
   if (count > lines.length) lines.push(`and ${plural(count - lines.length, 'finding')} more`);
   const done = `${level} check, ${plural(checks.length, 'invariant')}`;
+  if (damagedChunks > 0) {
+    const chunks = plural(damagedChunks, 'chunk');
+    lines.push(`${chunks} of data in quarantine: 'dedupfs scrub --list' names the files`);
+  }
   lines.push(count === 0 ? `clean (${done})` : `damaged: ${plural(count, 'finding')} (${done})`);
   return lines.join('\n');
 }

@@ -107,6 +107,8 @@ export interface FsckReport {
   readonly findings: readonly Finding[];
   /** More findings than are listed. */
   readonly findingsOmitted: number;
+  /** Chunks in quarantine: the store is sound, and files that have them are not. */
+  readonly damagedChunks: number;
 }
 
 export interface FsckContext {
@@ -147,7 +149,9 @@ export async function runFsck(context: FsckContext, level: CheckLevel): Promise<
     report(1, 1);
     await turn();
   }
-  return { level, checks: checks.map(({ name }) => name), findings, findingsOmitted };
+  const { damagedChunks } = context.metastore.counters;
+  const names = checks.map(({ name }) => name);
+  return { level, checks: names, findings, findingsOmitted, damagedChunks };
 }
 
 /** Gives control to the event loop and asserts that what came in changed nothing. */

@@ -5,7 +5,7 @@
 // it (synchronous=NORMAL); `sync` then runs fdatasync on the WAL file off the main thread. Together
 // they are as durable as synchronous=FULL, and the event loop does not wait for the disk.
 
-import { closeSync, existsSync, fdatasync, openSync, readSync, statSync } from 'node:fs';
+import { existsSync, fdatasync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { promisify } from 'node:util';
 import type Database from 'better-sqlite3';
@@ -13,6 +13,7 @@ import { assert, expectDefined } from '../assert.ts';
 import { CorruptionError, UserError, ExitCode } from '../errors.ts';
 import { isFullError, type HostRoom } from '../host-room.ts';
 import { explainDamage, hasChecksums, openChecked } from './checked-database.ts';
+import { explainOpening, hasMagic } from './opening.ts';
 import { SCHEMA } from './schema.ts';
 import { WalRoom, type WaitingRows } from './wal-room.ts';
 
@@ -318,23 +319,4 @@ function assertVersion(connection: Database.Database): void {
     if (part > least) return;
     assert(part === least, `SQLite ${text} is older than ${SQLITE_VERSION_MIN.join('.')}`);
   }
-}
-
-function hasMagic(path: string): boolean {
-  const magic = Buffer.from('SQLite format 3\0');
-  const found = Buffer.alloc(magic.length);
-  const descriptor = openSync(path, 'r');
-  try {
-    readSync(descriptor, found, 0, found.length, 0);
-  } finally {
-    closeSync(descriptor);
-  }
-  return found.equals(magic);
-}
-
-/** A header that SQLite does not know, tables that are absent: a file, and not one of ours. */
-export function explainOpening(path: string, error: unknown): unknown {
-  const { code } = error as { code?: string };
-  if (code !== 'SQLITE_ERROR') return error;
-  return new CorruptionError(`the metastore ${path} lacks what it must have`, { cause: error });
 }

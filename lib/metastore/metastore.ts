@@ -4,10 +4,11 @@ import { assert } from '../assert.ts';
 import { OrphanTable, SymlinkTable, XattrTable } from './attachments.ts';
 import { ChunkTable } from './chunks.ts';
 import { loadCounters, saveCounters, type Counters } from './counters.ts';
-import { explainOpening, MetaDatabase } from './database.ts';
+import { MetaDatabase } from './database.ts';
 import { DentryTable } from './dentries.ts';
 import { ExtentTable } from './extents.ts';
 import { InodeTable } from './inodes.ts';
+import { explainOpening } from './opening.ts';
 import { PackTable } from './packs.ts';
 import { QuarantineTable } from './quarantine.ts';
 

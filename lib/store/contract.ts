@@ -157,6 +157,8 @@ export interface FsckReport {
   readonly findings: readonly Finding[];
   /** More findings than are listed (the list is bounded). */
   readonly findingsOmitted: number;
+  /** Chunks in quarantine: the store is sound, files that have them are not. */
+  readonly damagedChunks: number;
 }
 
 export interface Store {

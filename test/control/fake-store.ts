@@ -94,7 +94,13 @@ export class FakeStore implements Store {
   }): Promise<FsckReport> {
     this.calls.push(`fsck ${options.level}`);
     options.onProgress?.({ check: 'chunk-references', done: 1, total: 2 });
-    return { level: options.level, checks: ['chunk-references'], findings: [], findingsOmitted: 0 };
+    return {
+      level: options.level,
+      checks: ['chunk-references'],
+      findings: [],
+      findingsOmitted: 0,
+      damagedChunks: 0,
+    };
   }
 
   async scrub(request: ScrubRequest = {}): Promise<ScrubReport> {
