@@ -83,7 +83,7 @@ export function readFormat(storePath: string): Format | undefined {
 }
 
 /** Undefined when it does not exist. What is not a small file of text is no FORMAT, and is not read. */
-function readSmallFile(path: string): string | undefined {
+export function readSmallFile(path: string): string | undefined {
   let descriptor: number;
   try {
     const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;

@@ -8,6 +8,7 @@
 
 import { mkdirSync, openSync, closeSync, fsyncSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { formatText } from '../../lib/store/format.ts';
 import { ExitCode } from '../../lib/errors.ts';
 import { failureOf, mustRun, run as runProgram } from '../support/commands.ts';
 import { dedupfs, supportScript } from '../support/commands-dedupfs.ts';
@@ -125,7 +126,7 @@ function makeArenasSmall(store: string): void {
   const path = join(store, 'FORMAT');
   const format = JSON.parse(readFileSync(path, 'utf8')) as object;
   const descriptor = openSync(path, 'w');
-  writeFileSync(descriptor, JSON.stringify({ ...format, arenaBytesMax: ARENA_BYTES_MAX }));
+  writeFileSync(descriptor, formatText({ ...format, arenaBytesMax: ARENA_BYTES_MAX }));
   fsyncSync(descriptor);
   closeSync(descriptor);
 }

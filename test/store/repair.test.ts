@@ -213,9 +213,10 @@ t.test('a repair that is killed at any moment leaves a store that can be repaire
     rmSync(copy, { recursive: true, force: true });
     cpSync(store, copy, { recursive: true });
     const child = spawn(process.execPath, ['dist/bin/dedupfs.js', 'fsck', '--repair', copy]);
+    const closed = new Promise((resolve) => child.once('close', resolve));
     await sleep(250 + random.below(900));
     child.kill('SIGKILL');
-    await new Promise((resolve) => child.once('close', resolve));
+    await closed;
     const { code } = await dedupfs(['fsck', copy]);
     t.ok(code === ExitCode.DAMAGED || code === ExitCode.OK, `old or new (${code})`);
     const repaired = await dedupfs(['fsck', '--repair', copy]);

@@ -1,9 +1,9 @@
 // Brings a store of an earlier format to this one, before it is opened.
 
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { UserError } from '../../errors.ts';
 import type { Logger } from '../../log.ts';
-import { hasWrongChecksum } from '../format.ts';
+import { hasWrongChecksum, readSmallFile } from '../format.ts';
 import type { Migration, MigrationContext } from './migration.ts';
 import { toFormat3 } from './to-format-3.ts';
 
@@ -56,14 +56,13 @@ function isDue(migration: Migration, storePath: string, formatFile: FormatFile):
 /** Undefined when there is none or it is not one: opening the store says what is wrong. */
 function readFormatFile(storePath: string): FormatFile | undefined {
   try {
-    const content: unknown = JSON.parse(readFileSync(join(storePath, 'FORMAT'), 'utf8'));
+    const content: unknown = JSON.parse(readSmallFile(join(storePath, 'FORMAT')) ?? '');
     // A number that was changed must not begin a migration of a store that has had it.
     if (typeof content !== 'object' || content === null || hasWrongChecksum(content))
       return undefined;
     return content as FormatFile;
   } catch (error) {
-    const isAbsent = (error as NodeJS.ErrnoException).code === 'ENOENT';
-    if (isAbsent || error instanceof SyntaxError) return undefined;
+    if (error instanceof SyntaxError || error instanceof UserError) return undefined;
     throw error;
   }
 }
