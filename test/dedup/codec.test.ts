@@ -125,3 +125,22 @@ for (const name of CODECS) {
     t.end();
   });
 }
+
+for (const name of ['lz4', 'zstd', 'zlib']) {
+  t.test(`${name} keeps no memory of what it has decoded`, (t) => {
+    const compression = parseCompression(name);
+    const plain = Buffer.concat([randomBytesOf(name, 8000), TEXT.subarray(0, 24_000)]);
+    const into = Buffer.alloc(plain.length);
+    const stored = into.subarray(0, createCompressor(compression).compress(plain, into));
+    const decodeMany = (): number => {
+      for (let count = 0; count < 20_000; count += 1) {
+        decompress(stored, compression.codec, plain.length);
+      }
+      return process.memoryUsage.rss();
+    };
+    const before = decodeMany();
+    const grown = decodeMany() - before;
+    t.ok(grown < 100 * 1024 * 1024, `20,000 records: ${Math.round(grown / 1024 / 1024)} MiB more`);
+    t.end();
+  });
+}
