@@ -16,6 +16,7 @@ import { GatherBuffer } from '../filesystem/gather-buffer.ts';
 import type { Metastore } from '../metastore/metastore.ts';
 import type { SlabPool } from '../slab-pool.ts';
 import type { Format } from './format.ts';
+import type { PendingBytes } from './host-space.ts';
 
 export interface DataPathOptions {
   readonly format: Format;
@@ -95,10 +96,10 @@ export class DataPath {
     });
   }
 
-  /** Bytes accepted that are not on the disk yet, and what the metastore's next checkpoint needs. */
-  get pendingBytes(): number {
-    const { growthBytes } = this.#metastore.database;
-    return this.contentIngest.pendingBytes + this.packWriter.pendingBytes + growthBytes;
+  /** What is accepted and not on the disk yet. */
+  get pending(): PendingBytes {
+    const accepted = this.contentIngest.pendingBytes + this.packWriter.pendingBytes;
+    return { accepted, growth: this.#metastore.database.growthBytes };
   }
 
   async close(): Promise<void> {

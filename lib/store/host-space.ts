@@ -30,6 +30,8 @@ const TEND_MS = 1000;
 const RESTING_BYTES = MIB;
 /** Accepted bytes that the resting reserve is enough for. */
 const RESTING_PENDING_BYTES = RESTING_BYTES / 4;
+/** An idle store keeps a WAL of up to 1 MiB, which is no reason to hold more. */
+const RESTING_GROWTH_BYTES = 4 * MIB;
 const LOADED_BYTES = 64 * MIB;
 const WHOLE_BYTES_MAX = 1024 * MIB;
 const WHOLE_HOST_SHARE = 0.01;
@@ -48,22 +50,30 @@ export function wholeReserveBytes(hostBytes: number): number {
   return Math.floor(Math.min(wanted, hostBytes * WHOLE_HOST_SHARE_MAX, WHOLE_BYTES_MAX));
 }
 
+export interface PendingBytes {
+  /** Written by users and not in a durable pack. */
+  readonly accepted: number;
+  /** By which the next WAL checkpoint makes the metastore's main file longer. */
+  readonly growth: number;
+}
+
+export const NOTHING_PENDING: PendingBytes = { accepted: 0, growth: 0 };
+
 export class HostSpace implements HostRoom {
   readonly #storePath: string;
   readonly #reserve: Reserve;
-  /** Bytes accepted and not on the disk yet. */
-  readonly #pendingBytes: () => number;
+  readonly #readPending: () => PendingBytes;
   #timer: NodeJS.Timeout | undefined;
   #readAtMs = -Infinity;
   #hostBytes = 0;
   #freeBytes = 0;
-  #pending = 0;
+  #pending = NOTHING_PENDING;
   /** Accepted since the last look. */
   #admittedBytes = 0;
 
-  constructor(storePath: string, pendingBytes: () => number) {
+  constructor(storePath: string, readPending: () => PendingBytes) {
     this.#storePath = storePath;
-    this.#pendingBytes = pendingBytes;
+    this.#readPending = readPending;
     this.#reserve = new Reserve(join(storePath, 'reserve'));
   }
 
@@ -102,7 +112,7 @@ export class HostSpace implements HostRoom {
   /** Whether gc may write so many bytes: it gives more back, so it may use the reserve. */
   hasRoomForGc(bytes: number): boolean {
     this.#read();
-    const usable = this.#freeBytes + this.#reserve.bytes - this.#pending;
+    const usable = this.#freeBytes + this.#reserve.bytes - this.#pendingBytes;
     return usable - bytes >= Math.min(GC_MARGIN_BYTES, this.#wholeBytes / 4);
   }
 
@@ -146,6 +156,10 @@ export class HostSpace implements HostRoom {
     this.#freeBytes += before - this.#reserve.bytes;
   }
 
+  get #pendingBytes(): number {
+    return this.#pending.accepted + this.#pending.growth;
+  }
+
   get #wholeBytes(): number {
     return wholeReserveBytes(this.#hostBytes);
   }
@@ -155,7 +169,10 @@ export class HostSpace implements HostRoom {
     const free = this.#freeBytes + this.#reserve.bytes;
     const whole = this.#wholeBytes;
     if (free < Math.max(LOW_FREE_BYTES, this.#hostBytes * LOW_FREE_SHARE)) return whole;
-    const isLoaded = this.#pending + this.#admittedBytes + more > RESTING_PENDING_BYTES;
+    const { accepted, growth } = this.#pending;
+    const isLoaded =
+      accepted + this.#admittedBytes + more > RESTING_PENDING_BYTES ||
+      growth > RESTING_GROWTH_BYTES;
     return Math.min(whole, isLoaded ? LOADED_BYTES : RESTING_BYTES);
   }
 
@@ -167,7 +184,7 @@ export class HostSpace implements HostRoom {
   /** What may be accepted: free, less what the whole reserve lacks and what is under way. */
   get #roomBytes(): number {
     const lacking = this.#wholeBytes - this.#reserve.bytes;
-    return this.#freeBytes - lacking - this.#pending - this.#admittedBytes;
+    return this.#freeBytes - lacking - this.#pendingBytes - this.#admittedBytes;
   }
 
   #refresh(): void {
@@ -179,7 +196,7 @@ export class HostSpace implements HostRoom {
     this.#readAtMs = performance.now();
     this.#hostBytes = host.blocks * host.bsize;
     this.#freeBytes = host.bavail * host.bsize;
-    this.#pending = this.#pendingBytes();
+    this.#pending = this.#readPending();
     this.#admittedBytes = 0;
   }
 }

@@ -25,7 +25,7 @@ import type {
   StoreStatistics,
 } from './contract.ts';
 import { findOrCreate, prepareFolder } from './create.ts';
-import { HostSpace } from './host-space.ts';
+import { HostSpace, NOTHING_PENDING } from './host-space.ts';
 import { StoreLock } from './lock.ts';
 import { explainRefusal, openMetastore } from './open-metastore.ts';
 import { recover } from './recover.ts';
@@ -74,7 +74,7 @@ class OpenStore implements Store {
     let store: OpenStore | undefined;
     const metastore = openMetastore(storePath, found.format.uuid);
     const space = new HostSpace(storePath, () =>
-      store === undefined ? 0 : store.#parts.dataPath.pendingBytes,
+      store === undefined ? NOTHING_PENDING : store.#parts.dataPath.pending,
     );
     metastore.database.room = space;
     const blockStore = new BlockStore(`${storePath}/arenas`, {
