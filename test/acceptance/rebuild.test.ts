@@ -47,10 +47,11 @@ async function everyType(t: Test): Promise<void> {
   const store = await MountedStore.mounted(t);
   const source = join(store.directory, 'source');
   await makeTreeOfEveryType(source, seed);
-  // What is deleted before the checkpoint makes gc move the rest after it.
-  await store.mustRunScript('head -c 2M /dev/urandom > dead; sync dead; rm dead', {
-    cwd: store.mountpoint,
-  });
+  // What is deleted before the checkpoint makes gc move the rest after it; it is too little for the gc
+  // that runs by itself, which may come at any time.
+  const script =
+    'head -c 2M /dev/urandom > dead; head -c 16M /dev/urandom > kept; sync dead; rm dead';
+  await store.mustRunScript(script, { cwd: store.mountpoint });
   await store.mustRun('rsync', ['-aHAX', '--numeric-ids', `${source}/`, store.path('tree/')]);
   await store.mustRun('sync', ['-f', store.mountpoint]);
   const want = await describeTree(store.path('tree'), { onTimeout: () => store.abort() });

@@ -169,7 +169,7 @@ t.test('the n-th operation fails, once or from then on', async (t) => {
   await disk.heal();
   await disk.fail({ operation: 'write', errno: 'EDQUOT', times: 'forever' });
   t.strictSame([await write(fd), await write(other)], ['EDQUOT', 'EDQUOT']);
-  t.strictSame(await disk.faults(), [{ seen: 2, failed: 2 }]);
+  t.strictSame(await disk.faults(), [{ seen: 2, failed: 2, paths: ['file', 'other'] }]);
   await disk.heal();
   t.equal(await write(fd), '');
   await disk.stop();
