@@ -3,6 +3,7 @@
 // are raised above everything that the lost metastore can have given out, so that nothing is reused.
 
 import { closeSync, fsyncSync, openSync, rmSync, statSync, writeSync } from 'node:fs';
+import { removeDatabase } from '../metastore/remove-database.ts';
 import { setImmediate } from 'node:timers/promises';
 import type Database from 'better-sqlite3';
 import type { KeyedHash } from '../blake3.ts';
@@ -51,11 +52,6 @@ export async function restoreImage(
   } finally {
     closeSync(descriptor);
   }
-}
-
-/** Removes a database and what SQLite keeps beside it. */
-export function removeDatabase(path: string): void {
-  for (const suffix of ['', '-wal', '-shm']) rmSync(`${path}${suffix}`, { force: true });
 }
 
 /**

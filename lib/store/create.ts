@@ -15,6 +15,7 @@ import type { Logger } from '../log.ts';
 import { FileType } from '../metastore/inodes.ts';
 import { Metastore } from '../metastore/metastore.ts';
 import { FORMAT_VERSION } from '../metastore/schema.ts';
+import { isFullError } from '../host-room.ts';
 import { syncFolder } from '../sync-folder.ts';
 import {
   createFormat,
@@ -130,7 +131,7 @@ function createStore(path: string, chunkBytes: number | undefined): Format {
     syncName(path);
     finishFormat(path);
   } catch (error) {
-    throw isFull(error) ? diskFull(path, error) : error;
+    throw isFullError(error) ? diskFull(path, error) : error;
   }
   return format;
 }
@@ -162,11 +163,6 @@ function createMetastore(path: string, uuid: string): void {
   } finally {
     metastore.close(); // SQLite syncs the main file when the last connection closes
   }
-}
-
-function isFull(error: unknown): boolean {
-  const { code } = error as { code?: string };
-  return code === 'ENOSPC' || code === 'EDQUOT' || code === 'SQLITE_FULL';
 }
 
 function diskFull(path: string, cause?: unknown): UserError {

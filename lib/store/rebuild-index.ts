@@ -5,22 +5,15 @@
 //
 // The rename over meta.db is the moment when it happens; before, the store is as it was.
 
-import {
-  closeSync,
-  constants,
-  copyFileSync,
-  fsyncSync,
-  openSync,
-  renameSync,
-  rmSync,
-  statSync,
-} from 'node:fs';
+import { constants, copyFileSync, renameSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { DedupfsError, ExitCode, UserError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import { rebuildIndex, type RebuildIndexReport } from '../maintenance/rebuild-index.ts';
 import { MetaDatabase } from '../metastore/database.ts';
-import { syncFolder } from '../sync-folder.ts';
+import { isFullError } from '../host-room.ts';
+import { removeDatabase } from '../metastore/remove-database.ts';
+import { syncFile, syncFolder } from '../sync-folder.ts';
 import { withOfflineStore, type OfflineStore } from './offline.ts';
 
 export interface RebuildIndexOptions {
@@ -53,7 +46,7 @@ export async function rebuildStoreIndex(
       syncFolder(store.path);
       return report;
     } catch (error) {
-      throw isFull(error) ? diskFull(store.path, error) : error;
+      throw isFullError(error) ? diskFull(store.path, error) : error;
     } finally {
       removeDatabase(copy);
       removeDatabase(target);
@@ -99,25 +92,6 @@ function foldLog(path: string): void {
     throw new DedupfsError(`${log} could not be folded in; nothing was changed`);
   }
   rmSync(log, { force: true });
-}
-
-function syncFile(path: string): void {
-  const descriptor = openSync(path, 'r');
-  try {
-    fsyncSync(descriptor);
-  } finally {
-    closeSync(descriptor);
-  }
-}
-
-function removeDatabase(path: string): void {
-  for (const suffix of ['', '-wal', '-shm', '-journal'])
-    rmSync(`${path}${suffix}`, { force: true });
-}
-
-function isFull(error: unknown): boolean {
-  const { code } = error as { code?: string };
-  return code === 'ENOSPC' || code === 'EDQUOT' || code === 'SQLITE_FULL';
 }
 
 function diskFull(storePath: string, cause: unknown): UserError {

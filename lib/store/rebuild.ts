@@ -18,7 +18,6 @@ import {
   metastoreDefect,
   metastoreLag,
   rebuildMetastore,
-  removeDatabase,
   restoreImage,
   type RebuildProgress,
   type RebuiltMetastore,
@@ -27,6 +26,7 @@ import { FORMAT_VERSION } from '../metastore/schema.ts';
 import { syncFolder } from '../sync-folder.ts';
 import { parseFormat, readFormat, restoreFormat, type Format } from './format.ts';
 import { StoreLock } from './lock.ts';
+import { removeDatabase } from '../metastore/remove-database.ts';
 import { checkEntries, closeToOthers } from './safe-entries.ts';
 
 /** Left free on the host beside the new metastore. */

@@ -10,14 +10,11 @@
 // whatever is called meta.db, so the old one's is folded in and gone, durably, before that rename.
 
 import {
-  closeSync,
   constants,
   copyFileSync,
   createReadStream,
   existsSync,
-  fsyncSync,
   linkSync,
-  openSync,
   renameSync,
   rmSync,
   statSync,
@@ -32,7 +29,7 @@ import { RepairJournal, type RepairChange } from '../maintenance/repair-journal.
 import { repairMetastore, type RepairOutcome } from '../maintenance/repair.ts';
 import { MetaDatabase } from '../metastore/database.ts';
 import { Metastore } from '../metastore/metastore.ts';
-import { syncFolder } from '../sync-folder.ts';
+import { syncFile, syncFolder } from '../sync-folder.ts';
 import type { FsckProgress } from './contract.ts';
 import { countingArenas, withOfflineStore, type OfflineStore } from './offline.ts';
 import { checkIdentity } from './open-metastore.ts';
@@ -249,15 +246,6 @@ function keepUnder(path: string, name: string): void {
     if (code !== 'EPERM' && code !== 'ENOTSUP' && code !== 'EMLINK') throw error;
     copyFileSync(path, name);
     syncFile(name);
-  }
-}
-
-function syncFile(path: string): void {
-  const descriptor = openSync(path, 'r');
-  try {
-    fsyncSync(descriptor);
-  } finally {
-    closeSync(descriptor);
   }
 }
 

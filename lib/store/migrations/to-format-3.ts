@@ -10,12 +10,9 @@
 // Cut off before `declare`, all begins again; after it, the copy is known to be whole.
 
 import {
-  closeSync,
   copyFileSync,
   existsSync,
-  fsyncSync,
   linkSync,
-  openSync,
   renameSync,
   rmSync,
   statfsSync,
@@ -26,7 +23,9 @@ import type Database from 'better-sqlite3';
 import { assert } from '../../assert.ts';
 import { CorruptionError, ExitCode, UserError } from '../../errors.ts';
 import { explainDamage, hasChecksums, openChecked } from '../../metastore/checked-database.ts';
-import { syncFolder } from '../../sync-folder.ts';
+import { isFullError } from '../../host-room.ts';
+import { removeDatabase } from '../../metastore/remove-database.ts';
+import { syncFile, syncFolder } from '../../sync-folder.ts';
 import { formatText, restoreFormat } from '../format.ts';
 import type { Migration, MigrationContext } from './migration.ts';
 
@@ -95,7 +94,7 @@ function makeCopy(context: MigrationContext, paths: Paths): void {
     syncFolder(context.storePath);
   } catch (error) {
     removeDatabase(paths.copy);
-    throw isFull(error) ? diskFull(context.storePath, undefined, error) : error;
+    throw isFullError(error) ? diskFull(context.storePath, undefined, error) : error;
   }
 }
 
@@ -155,31 +154,12 @@ function keep(metastore: string, kept: string): void {
   }
 }
 
-function syncFile(path: string): void {
-  const descriptor = openSync(path, 'r');
-  try {
-    fsyncSync(descriptor);
-  } finally {
-    closeSync(descriptor);
-  }
-}
-
-function removeDatabase(path: string): void {
-  for (const suffix of ['', '-wal', '-shm', '-journal'])
-    rmSync(`${path}${suffix}`, { force: true });
-}
-
 function assertRoom(storePath: string, metastore: string): void {
   const log = statSync(`${metastore}-wal`, { throwIfNoEntry: false })?.size ?? 0;
   // The copy, what the WAL adds to both files, and room to go on working in.
   const needed = statSync(metastore).size + 2 * log + MARGIN_BYTES;
   const host = statfsSync(storePath);
   if (host.bavail * host.bsize < needed) throw diskFull(storePath, needed);
-}
-
-function isFull(error: unknown): boolean {
-  const { code } = error as { code?: string };
-  return code === 'ENOSPC' || code === 'EDQUOT' || code === 'SQLITE_FULL';
 }
 
 function diskFull(storePath: string, needed: number | undefined, cause?: unknown): UserError {
