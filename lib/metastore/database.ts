@@ -262,8 +262,8 @@ export class MetaDatabase {
         this.connection.exec(`PRAGMA incremental_vacuum(${VACUUM_PAGES_MAX})`);
       }
       this.connection.pragma('wal_checkpoint(TRUNCATE)');
-      this.#walRoom?.noteTruncated();
     } finally {
+      this.#walRoom?.noteTruncated(); // which it may have been when it failed behind that
       this.connection.exec('BEGIN IMMEDIATE');
       this.#walRoom?.noteBatchBegun();
     }

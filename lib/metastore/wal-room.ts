@@ -15,6 +15,8 @@ const PAGES_PER_ROW = 2;
 const BATCH_PAGES_MIN = 64;
 /** Rows that may change between two looks at what the batch needs. */
 const ROWS_AHEAD = 16;
+/** Each commit writes the counters, also that of a batch which has changed no row. */
+const NOT_EVEN_COUNTERS = -1;
 
 /** Rows that are held in memory and written by the next commit. */
 export interface WaitingRows {
@@ -44,7 +46,7 @@ export class WalRoom {
   /** End of the WAL when the batch began. */
   #batchStart = 0;
   /** With so many rows changed, the WAL's blocks are still enough. */
-  #securedRows = 0;
+  #securedRows = NOT_EVEN_COUNTERS;
 
   constructor(path: string, options: WalRoomOptions) {
     this.#options = options;
@@ -63,7 +65,7 @@ export class WalRoom {
 
   noteBatchBegun(): void {
     this.#batchRows = 0;
-    this.#securedRows = 0;
+    this.#securedRows = NOT_EVEN_COUNTERS;
     this.#batchStart = this.walBytes;
   }
 

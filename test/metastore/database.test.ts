@@ -102,6 +102,27 @@ t.test('a commit that fails leaves a transaction open', (t) => {
   t.end();
 });
 
+t.test('a batch that has changed no row has blocks for its commit', (t) => {
+  const database = openFresh(t);
+  const secured: number[] = [];
+  database.room = {
+    isRoomy: false,
+    secure: (bytes, allocate) => {
+      secured.push(bytes);
+      t.equal(allocate(), 0);
+    },
+  };
+  database.commit();
+  database.checkpoint('full');
+  t.equal(database.walBytes, 0, 'the blocks of the batch before are given back');
+  secured.length = 0;
+  database.secure({ count: 0, bytes: 0 });
+  t.strictSame(secured.length, 1, 'the counters are written all the same');
+  database.secure({ count: 0, bytes: 0 });
+  t.strictSame(secured.length, 1, 'once');
+  t.end();
+});
+
 t.test('the WAL is emptied when idle, and only when it has grown', (t) => {
   const database = openFresh(t);
   const set = setter(database);
