@@ -15,7 +15,7 @@ import {
 import { dirname } from 'node:path';
 import { open, type RootDatabase } from 'lmdb';
 import { CorruptionError, describeError, NoSpaceError } from '../errors.ts';
-import { allocateBehindEnd, type HostRoom } from '../host-room.ts';
+import { allocateBehindEnd, isFullError, type HostRoom } from '../host-room.ts';
 import { native } from '../native.ts';
 import { syncFile, syncFolder } from '../sync-folder.ts';
 import { arenaFileDefect, arenaSpineDefect } from './arena-file.ts';
@@ -34,6 +34,9 @@ const MAPPED_BYTES_MAX = 16 * 1024 * 1024;
 
 /** At least what LMDB makes for its 126 readers (8,272 bytes); more only means more readers. */
 const LOCK_FILE_BYTES = 12 * 1024;
+
+/** A new arena's first pages and its lock file. */
+const NEW_ARENA_BYTES = 64 * 1024;
 
 /** What LMDB writes besides the packs of a batch: pages of its trees, its two meta pages. */
 const LMDB_MARGIN_BYTES = 128 * 1024;
@@ -56,8 +59,26 @@ export class Arena {
     this.#reader = new ArenaReader(path);
   }
 
-  /** Makes a new file, durable with its name. @throws NoSpaceError  @throws Error from LMDB when it cannot */
-  static create(id: number, path: string, capacityBytes: number): Arena {
+  /**
+   * Makes a new file, durable with its name.
+   * @param room who gives the file its first blocks: LMDB writes past its memory on a full host
+   * @throws NoSpaceError  @throws Error from LMDB when it cannot. Nothing is left of the file then.
+   */
+  static create(id: number, path: string, capacityBytes: number, room?: HostRoom): Arena {
+    try {
+      // Empty: LMDB takes it as new.
+      writeFileSync(path, '', { flag: 'wx', mode: 0o600 });
+      room?.secure(NEW_ARENA_BYTES, () => allocateBehindEnd(path, NEW_ARENA_BYTES));
+      return Arena.#createIn(id, path, capacityBytes);
+    } catch (error) {
+      removeArenaFiles(path);
+      const isFull = isFullError(error) || /No space left|quota/i.test(describeError(error));
+      if (error instanceof NoSpaceError || !isFull) throw error;
+      throw new NoSpaceError(`no room to create ${path}`, { cause: error });
+    }
+  }
+
+  static #createIn(id: number, path: string, capacityBytes: number): Arena {
     const environment = openEnvironment(path, capacityBytes);
     // From here on a file that is no arena is damaged, and not one whose creation was cut off: LMDB
     // itself syncs it with the first pack. Its name must be as durable as what is put into it.

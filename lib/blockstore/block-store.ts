@@ -2,18 +2,15 @@
 // capacity it is sealed and the next one begins. Arenas are opened on demand, the least recently
 // used closed, so open files and maps stay bounded however large the store grows.
 
-import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { assert, expectDefined } from '../assert.ts';
-import { describeError, NoSpaceError } from '../errors.ts';
-import { allocateBehindEnd, isFullError, type HostRoom } from '../host-room.ts';
+import type { HostRoom } from '../host-room.ts';
 import type { Logger } from '../log.ts';
 import { Arena, arenaHostBytes, pageBytes, removeArenaFiles } from './arena.ts';
 
 /** Bound on open arenas; each is a descriptor and some tree pages. */
 const OPEN_ARENAS_MAX = 64;
-/** An arena's first pages and its lock file. */
-const NEW_ARENA_BYTES = 64 * 1024;
 
 export interface BlockStoreOptions {
   /** Size at which an arena is sealed, bytes. */
@@ -119,25 +116,11 @@ export class BlockStore {
   #create(arenaId: number): Arena {
     const path = this.path(arenaId);
     assert(!existsSync(path), `arena ${arenaId} is new`);
-    const arena = this.#createFiles(arenaId, path);
+    const { arenaBytesMax, room } = this.#options;
+    const arena = Arena.create(arenaId, path, arenaBytesMax, room);
     this.#closeLeastRecentlyUsed();
     this.#open.set(arenaId, arena);
     return arena;
-  }
-
-  #createFiles(arenaId: number, path: string): Arena {
-    try {
-      // Empty: LMDB takes it as new.
-      writeFileSync(path, '', { flag: 'wx', mode: 0o600 });
-      const allocate = (): number => allocateBehindEnd(path, NEW_ARENA_BYTES);
-      this.#options.room?.secure(NEW_ARENA_BYTES, allocate);
-      return Arena.create(arenaId, path, this.#options.arenaBytesMax);
-    } catch (error) {
-      removeArenaFiles(path);
-      const isFull = isFullError(error) || /No space left|quota/i.test(describeError(error));
-      if (error instanceof NoSpaceError || !isFull) throw error;
-      throw new NoSpaceError(`no room to create ${path}`, { cause: error });
-    }
   }
 
   /** Bytes of a pack, in `memory` if they fit. @throws CorruptionError */

@@ -10,6 +10,7 @@ import { existsSync, mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { assert } from '../assert.ts';
 import { CorruptionError } from '../errors.ts';
+import type { HostRoom } from '../host-room.ts';
 import { arenaFileDefect } from './arena-file.ts';
 import { Arena, arenaHostBytes, removeArenaFiles } from './arena.ts';
 import { Pack } from './pack.ts';
@@ -34,39 +35,44 @@ export function removeCheckpointArena(folder: string, id: number): void {
   removeArenaFiles(checkpointArenaPath(folder, id));
 }
 
+export interface WritableArena {
+  /** At least what the arena is to hold; only addresses are reserved for it. */
+  readonly capacityBytes: number;
+  readonly room: HostRoom;
+}
+
 export class CheckpointArena {
   readonly id: number;
   readonly path: string;
   readonly #arena: Arena;
+  readonly #room: HostRoom | undefined;
 
-  private constructor(arena: Arena) {
+  private constructor(arena: Arena, room: HostRoom | undefined) {
+    this.#room = room;
     this.id = arena.id;
     this.path = arena.path;
     this.#arena = arena;
   }
 
-  /**
-   * @param capacityBytes at least what the arena is to hold; only addresses are reserved for it
-   * @throws NoSpaceError
-   */
-  static create(folder: string, id: number, capacityBytes: number): CheckpointArena {
+  /** @throws NoSpaceError */
+  static create(
+    folder: string,
+    id: number,
+    { capacityBytes, room }: WritableArena,
+  ): CheckpointArena {
     const path = checkpointArenaPath(folder, id);
     assert(!existsSync(path), `checkpoint arena ${id} is new`);
     mkdirSync(folder, { recursive: true, mode: 0o700 });
-    try {
-      return new CheckpointArena(Arena.create(id, path, capacityBytes));
-    } catch (error) {
-      removeCheckpointArena(folder, id);
-      throw error;
-    }
+    return new CheckpointArena(Arena.create(id, path, capacityBytes, room), room);
   }
 
-  /** @throws CorruptionError  missing, cut short or no arena */
-  static open(folder: string, id: number, capacityBytes = 0): CheckpointArena {
+  /** @param writable for who puts packs  @throws CorruptionError  missing, cut short or no arena */
+  static open(folder: string, id: number, writable?: WritableArena): CheckpointArena {
     const path = checkpointArenaPath(folder, id);
     const defect = arenaFileDefect(path);
     if (defect !== undefined) throw new CorruptionError(`checkpoint arena ${id}: ${defect}`);
-    return new CheckpointArena(new Arena(id, path, capacityBytes));
+    const arena = new Arena(id, path, writable?.capacityBytes ?? 0);
+    return new CheckpointArena(arena, writable?.room);
   }
 
   /** Numbers of its packs, ascending. */
@@ -81,11 +87,13 @@ export class CheckpointArena {
 
   /** Resolves when the pack is durable; `bytes` must stay unchanged until then. @throws NoSpaceError */
   async put(packId: number, bytes: Buffer): Promise<void> {
+    if (this.#room !== undefined) this.#arena.secure(bytes.length, this.#room);
     await this.#arena.put(packId, bytes);
   }
 
   /** Removes packs that no manifest names; later packs take their place in the file. */
   async remove(packIds: readonly number[]): Promise<void> {
+    if (this.#room !== undefined) this.#arena.secure(0, this.#room);
     await this.#arena.remove(packIds);
   }
 

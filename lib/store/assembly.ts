@@ -114,7 +114,7 @@ export class StoreAssembly {
       uuid: found.format.uuid,
       metastore,
       log,
-      hasRoomToSpare: (bytes) => space.hasRoomToSpare(bytes),
+      space,
       exclusively: async (work) => this.committer.exclusively(work),
     });
     this.checkpointSchedule = this.#scheduleCheckpoints();

@@ -24,6 +24,7 @@ import type { Metastore } from '../metastore/metastore.ts';
 import { FORMAT_VERSION } from '../metastore/schema.ts';
 import { native } from '../native.ts';
 import type { CheckpointReport, CheckpointSummary } from './contract.ts';
+import type { HostSpace } from './host-space.ts';
 
 /** An arena with more than so many times what the newest image needs is left for a new one... */
 const ARENA_SHARE_MAX = 2;
@@ -40,7 +41,7 @@ export interface CheckpointParts {
   readonly uuid: string;
   readonly metastore: Metastore;
   readonly log: Logger;
-  hasRoomToSpare(bytes: number): boolean;
+  readonly space: HostSpace;
   /** Commits, then runs `work` before anything changes. */
   exclusively<T>(work: () => Promise<T>): Promise<T>;
 }
@@ -140,17 +141,19 @@ export class MetadataCheckpoint {
 
   #openTarget(file: HeldMainFile, isFull: boolean): Target {
     const imageBytes = file.pages * file.pageBytes;
-    const capacity = Math.max(CAPACITY_BYTES_MIN, CAPACITY_IMAGES * imageBytes);
+    const capacityBytes = Math.max(CAPACITY_BYTES_MIN, CAPACITY_IMAGES * imageBytes);
+    const writable = { capacityBytes, room: this.#parts.space };
     const newest = this.#newest;
     if (newest !== undefined) {
       this.#removeOthers((id) => id > newest.arena); // of a full copy that was cut off
-      const arena = CheckpointArena.open(this.#folder, newest.arena, capacity);
+      const arena = CheckpointArena.open(this.#folder, newest.arena, writable);
       if (!isFull && this.#mayContinue(arena, newest.manifest, file))
         return { arena, base: newest };
       void arena.close();
     }
+    this.#assertRoom(0);
     const id = (checkpointArenaIds(this.#folder).at(-1) ?? 0) + 1;
-    return { arena: CheckpointArena.create(this.#folder, id, capacity), base: undefined };
+    return { arena: CheckpointArena.create(this.#folder, id, writable), base: undefined };
   }
 
   #mayContinue(arena: CheckpointArena, newest: CheckpointManifest, file: HeldMainFile): boolean {
@@ -225,7 +228,7 @@ export class MetadataCheckpoint {
   }
 
   #assertRoom(bytes: number): void {
-    if (this.#parts.hasRoomToSpare(bytes)) return;
+    if (this.#parts.space.hasRoomToSpare(bytes)) return;
     throw new NoSpaceError('the host has no room to spare for a metadata checkpoint');
   }
 

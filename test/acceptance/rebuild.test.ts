@@ -65,7 +65,8 @@ async function everyType(t: Test): Promise<void> {
     'every arena that the checkpoint names is gone',
   );
   await loseMetastore(store);
-  const refused = await dedupfs(['mount', store.store, store.mountpoint]);
+  const log = join(store.directory, 'refused.log');
+  const refused = await dedupfs(['mount', store.store, store.mountpoint, '--log', log]);
   t.equal(refused.code, ExitCode.STORE_INCONSISTENT);
   t.match(refused.stderr, `dedupfs fsck --rebuild ${store.store}`);
 

@@ -3,7 +3,8 @@
 // target that does fail, to see that a finding is one. The long runs: npm run fuzz -- --minutes 10
 
 import { spawnSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
+import { dirname } from 'node:path';
 import t from 'tap';
 import { printedSeed } from '../support/random.ts';
 import { fuzzCutter } from './cutter.ts';
@@ -29,6 +30,7 @@ t.test('what a target must not throw is a finding, and its input is kept', async
   const result = await fuzz(brokenTarget.name, { seconds: SECONDS, seed: 1, keep: false });
   t.match(result.finding, /it broke/);
   const path = /the input: (.*)$/.exec(result.finding ?? '')?.[1] ?? '';
+  t.teardown(() => rmSync(dirname(path), { recursive: true }));
   t.throws(() => brokenTarget.run(readFileSync(path)), /it broke/);
 });
 

@@ -117,6 +117,7 @@ class LiveSession {
     const replies = this.kernel.repliesTo(this.#unique);
     must(replies.length <= 1, 'one reply');
     const root = this.kernel.callSync('GETATTR', { body: [Buffer.alloc(16)] });
+    this.kernel.forgetReplies();
     must(root.errno === 0, `GETATTR of the root after opcode ${opcode}: errno ${root.errno}`);
     return `opcode ${opcode < 60 ? opcode : 'unknown'}: ${replies.map(({ errno }) => errno).join()}`;
   }

@@ -119,8 +119,8 @@ t.test('a read-only mount refuses writers', { skip }, async (t) => {
 t.test('stop detaches a mount that stays busy, and ends', { skip }, async (t) => {
   const mount = mounted(t);
   await mount.ready;
-  const busy = shell(mount, 'sleep 3').catch(() => 'killed');
-  await shell(mount, 'true');
+  const busy = shell(mount, ': > here; sleep 3').catch(() => 'killed');
+  await shell(mount, 'until [ -e here ]; do sleep 0.02; done');
   t.equal(await mount.stop(100), 'aborted');
   t.strictSame(dedupfsMounts({ mountpoint: mount.target }), []);
   await busy;

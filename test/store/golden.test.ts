@@ -112,7 +112,7 @@ t.test('a format-2 metastore that is damaged stays as it is, with the reason', a
   connection.close();
   overwrite(metastore, (page - 1) * 8192, Buffer.alloc(64, 0xee));
   const before = readFileSync(metastore);
-  const result = await dedupfs(['mount', path, mountpoint]);
+  const result = await dedupfs(['mount', path, mountpoint, '--log', `${path}.log`]);
   t.equal(result.code, ExitCode.DAMAGED);
   t.match(result.stderr, /the metastore .*meta\.db is damaged .*: it is left as it is; restore/);
   t.equal(formatOf(path), 2);
@@ -127,7 +127,8 @@ t.test('a host without room refuses, and the store is unchanged', async (t) => {
   const host = await MountedExt4.ofSize(t, 12 * 1024 * 1024);
   const path = await unpack('format-2', host.mountpoint);
   const before = readFileSync(join(path, 'meta.db'));
-  const result = await dedupfs(['mount', path, t.testdir({ mnt: {} }) + '/mnt']);
+  const folder = t.testdir({ mnt: {} });
+  const result = await dedupfs(['mount', path, `${folder}/mnt`, '--log', `${folder}/log`]);
   t.equal(result.code, ExitCode.DISK_FULL);
   t.match(result.stderr, /from format 2 to format 3: it needs \d+ MiB free; free some space/);
   t.equal(formatOf(path), 2);
@@ -162,7 +163,7 @@ t.test('formats that cannot be used are refused with what to do', async (t) => {
     const before = readdirSync(path).sort();
     for (const args of [
       ['fsck', path],
-      ['mount', path, mountpoint],
+      ['mount', path, mountpoint, '--log', `${path}.log`],
     ]) {
       const result = await dedupfs(args);
       t.equal(result.code, ExitCode.WRONG_FORMAT, args.join(' '));

@@ -147,6 +147,11 @@ export class FakeKernel implements ReplySink {
     return this.#answers.get(unique) ?? [];
   }
 
+  /** Drops the replies so far, which else are kept to the end. */
+  forgetReplies(): void {
+    this.#answers.clear();
+  }
+
   /** Hands over raw bytes as one message, the way the channel does. */
   deliverBytes(message: Uint8Array): void {
     const slab = this.#takeSlab();
