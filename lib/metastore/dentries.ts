@@ -124,7 +124,7 @@ function inOrder(entries: ListedDentry[]): ListedDentry[] {
  * than once: here each of these costs one statement. Entries share slots by their hash.
  */
 class WindowCache {
-  readonly #slots = new Array<Window | undefined>(WINDOWS_KNOWN_MAX).fill(undefined);
+  readonly #slots = Array.from<Window | undefined>({ length: WINDOWS_KNOWN_MAX });
 
   get(parent: InodeNumber, hash: number): readonly ListedDentry[] | undefined {
     const known = this.#slots[slotOf(parent, hash)];
