@@ -27,11 +27,6 @@ export class ContentTable {
     return this.#contents.get(ino);
   }
 
-  /** Bytes of the file that are in memory only. */
-  pendingBytes(ino: InodeNumber): number {
-    return this.#contents.get(ino)?.pendingBytes ?? 0;
-  }
-
   /** Forgets the content if nothing needs it. */
   release(content: FileContent): void {
     if (content.handles > 0 || !content.isSettled) return;

@@ -8,6 +8,7 @@ import { HAS_XATTRS, type Inode } from '../metastore/inodes.ts';
 import type { Metastore } from '../metastore/metastore.ts';
 import { now } from './clock.ts';
 import type { ContentTable } from './content-table.ts';
+import type { FileContent } from './file-content.ts';
 import type { Attributes, Caller, Ino, Semantics } from './contract.ts';
 import type { CommitGate } from './gate.ts';
 import type { OrphanReclaimer } from './orphans.ts';
@@ -118,13 +119,9 @@ export function clearSetIds(core: Core, inode: Inode, caller: Caller): void {
 
 /** A snapshot of the inode for a reply. */
 export function attributesOf(core: Core, inode: Inode): Attributes {
-  const pending = core.contents.pendingBytes(inode.ino);
-  // What is not chunked yet may turn out to be holes or to lie over mapped bytes.
-  const isUnseen = core.contents.find(inode.ino)?.mayHaveUnseenStores === true;
-  const covered = isUnseen ? inode.size : Math.min(inode.mapped + pending, inode.size);
-  const isProvisional = isUnseen || pending !== 0;
-  const upcoming = Math.ceil(covered / BLOCK_BYTES);
-  const blocks = isProvisional ? Math.max(inode.blocks, upcoming) : inode.blocks;
+  const content = core.contents.find(inode.ino);
+  const isProvisional = content !== undefined && mayLoseBlocks(inode, content);
+  const blocks = content === undefined ? inode.blocks : upcomingBlocks(inode, content);
   return {
     ino: inode.ino as Ino,
     mode: inode.mode,
@@ -144,4 +141,17 @@ export function attributesOf(core: Core, inode: Inode): Attributes {
     btimeNsec: inode.btimeNsec,
     isProvisional,
   };
+}
+
+/** What is not chunked yet may turn out to be holes or to lie over mapped bytes. */
+function mayLoseBlocks(inode: Inode, content: FileContent): boolean {
+  if (content.mayHaveUnseenStores) return true;
+  return !content.isSettled && !content.solidStart.covers(inode.size);
+}
+
+function upcomingBlocks(inode: Inode, content: FileContent): number {
+  if (content.isSettled && !content.mayHaveUnseenStores) return inode.blocks;
+  const isWhole = content.mayHaveUnseenStores || content.solidStart.covers(inode.size);
+  const bytes = isWhole ? inode.size : Math.min(inode.mapped + content.pendingBytes, inode.size);
+  return Math.max(inode.blocks, Math.ceil(bytes / BLOCK_BYTES));
 }

@@ -18,6 +18,7 @@ import { clip } from '../metastore/extent-range.ts';
 import type { Inode } from '../metastore/inodes.ts';
 import { native } from '../native.ts';
 import { DirtyRanges, type ByteRange, type DirtyRange } from './dirty-ranges.ts';
+import { SolidStart } from './solid-start.ts';
 
 /** Part of a file on its way through ingest. */
 export class Stretch {
@@ -69,6 +70,7 @@ export class FileContent {
   readonly inode: Inode;
   readonly dirty = new DirtyRanges();
   readonly extents: ExtentTable;
+  readonly solidStart = new SolidStart();
   readonly #parts: ContentParts;
   /** In flight; their ranges do not overlap. */
   stretches: Stretch[] = [];
@@ -175,6 +177,7 @@ export class FileContent {
     this.dirty.remove(range);
     for (const stretch of this.stretches) stretch.exclude(range);
     this.resume = undefined;
+    this.solidStart.noteChange(range.offset);
   }
 
   /** Cuts the file off at `size`. */

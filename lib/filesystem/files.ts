@@ -116,6 +116,7 @@ export function writeFile(
   if (bytes <= 0) throw posixError(Errno.EFBIG);
   const end = offset + bytes;
   core.changes.admit(bytes);
+  content.solidStart.noteWrite(offset, payload.slab.bytes, payload.offset, bytes);
   content.dirty.put({ offset, bytes, ...gather.keep({ ...payload, bytes }) });
   if (end > inode.size) core.metastore.inodes.resize(inode, end);
   if (write.killSuidgid) clearSetIds(core, inode, caller);

@@ -42,6 +42,7 @@ import type { CommitGate } from './gate.ts';
 import { HandleTable } from './handles.ts';
 import { LookupCounts } from './lookup-counts.ts';
 import * as namespace from './namespace.ts';
+import { Priming } from './priming.ts';
 
 export interface DedupFileSystemOptions {
   readonly core: Core;
@@ -57,6 +58,7 @@ export class DedupFileSystem implements FileSystem {
   readonly #parts: FileParts;
   readonly #handles = new HandleTable();
   readonly #lookups = new LookupCounts();
+  readonly #priming = new Priming();
   readonly #statistics: () => FileSystemStatistics;
 
   constructor(options: DedupFileSystemOptions) {
@@ -74,7 +76,9 @@ export class DedupFileSystem implements FileSystem {
 
   lookup(parent: Ino, name: Buffer): Attributes | undefined {
     const inode = this.#reading(() => namespace.lookup(this.#core, parent, name));
-    return inode === undefined ? undefined : this.#entry(inode);
+    if (inode === undefined) return undefined;
+    this.#priming.noteLookup(parent);
+    return this.#entry(inode);
   }
 
   /** For requests that change nothing, access times aside: what they cannot read fails them alone. */
@@ -225,18 +229,26 @@ export class DedupFileSystem implements FileSystem {
     emit: (entry: DirectoryEntry) => boolean,
   ): void {
     const directory = this.#handles.directory(fh);
-    if (cookie === 0) noteAccess(this.#core, directory);
+    const { inode } = directory;
+    if (cookie === 0) {
+      noteAccess(this.#core, inode);
+      directory.primed = 0;
+    }
+    const isPrimed = withAttributes && this.#priming.isWanted(directory);
     this.#reading(() =>
-      readDirectory(this.#core, directory, cookie, withAttributes, (entry) => {
+      readDirectory(this.#core, inode, cookie, isPrimed, (entry) => {
         const isTaken = emit(entry);
-        if (isTaken && entry.attributes !== undefined) this.#lookups.note(entry.ino);
-        return isTaken;
+        if (!isTaken || entry.attributes === undefined) return isTaken;
+        this.#lookups.note(entry.ino);
+        directory.primed += 1;
+        return true;
       }),
     );
   }
 
   releaseDirectory(fh: FileHandle): void {
-    this.#handles.removeDirectory(fh);
+    const directory = this.#handles.removeDirectory(fh);
+    if (directory !== undefined) this.#priming.noteClosed(directory.inode.ino);
   }
 
   getXattr(ino: Ino, name: Buffer): Buffer {

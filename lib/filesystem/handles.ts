@@ -5,6 +5,7 @@ import { posixError } from '../errors.ts';
 import type { Inode } from '../metastore/inodes.ts';
 import type { FileHandle } from './contract.ts';
 import type { Access, FileContent } from './file-content.ts';
+import type { OpenDirectory } from './priming.ts';
 
 export interface OpenFile {
   readonly inode: Inode;
@@ -16,7 +17,7 @@ export interface OpenFile {
 
 export class HandleTable {
   readonly #files = new Map<FileHandle, OpenFile>();
-  readonly #directories = new Map<FileHandle, Inode>();
+  readonly #directories = new Map<FileHandle, OpenDirectory>();
   #next = 1;
 
   get openFiles(): number {
@@ -32,7 +33,7 @@ export class HandleTable {
   addDirectory(inode: Inode): FileHandle {
     const fh = this.#take();
     inode.pins += 1;
-    this.#directories.set(fh, inode);
+    this.#directories.set(fh, { inode, primed: 0 });
     return fh;
   }
 
@@ -50,10 +51,10 @@ export class HandleTable {
   }
 
   /** @throws EBADF */
-  directory(fh: FileHandle): Inode {
-    const inode = this.#directories.get(fh);
-    if (inode === undefined) throw posixError(Errno.EBADF);
-    return inode;
+  directory(fh: FileHandle): OpenDirectory {
+    const directory = this.#directories.get(fh);
+    if (directory === undefined) throw posixError(Errno.EBADF);
+    return directory;
   }
 
   removeFile(fh: FileHandle): OpenFile | undefined {
@@ -62,9 +63,10 @@ export class HandleTable {
     return file;
   }
 
-  removeDirectory(fh: FileHandle): void {
-    const inode = this.#directories.get(fh);
-    if (inode !== undefined) inode.pins -= 1;
+  removeDirectory(fh: FileHandle): OpenDirectory | undefined {
+    const directory = this.#directories.get(fh);
+    if (directory !== undefined) directory.inode.pins -= 1;
     this.#directories.delete(fh);
+    return directory;
   }
 }

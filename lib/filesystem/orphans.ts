@@ -1,11 +1,11 @@
 // Inodes without a name. They live until the last handle is closed and the kernel has forgotten
 // them; then their extents are given back, a bounded piece at a time.
 //
-// Lifecycle: last name removed (row in `orphan`) -> last close and FORGET, in either order ->
-// reclaimed. A crash in between leaves the row, and the next mount reclaims.
+// Lifecycle: last name removed -> last close and FORGET, in either order -> reclaimed. A commit in
+// between gives it a row in `orphan`; after a crash the next mount reclaims those.
 
 import type { Metastore } from '../metastore/metastore.ts';
-import { FileType, type Inode, type InodeNumber } from '../metastore/inodes.ts';
+import { FileType, HAS_XATTRS, type Inode, type InodeNumber } from '../metastore/inodes.ts';
 import type { ContentIngest } from './content-ingest.ts';
 import type { ContentTable } from './content-table.ts';
 import type { CommitGate } from './gate.ts';
@@ -132,6 +132,7 @@ export class OrphanReclaimer {
 
   #queueRows(): void {
     const { after, upTo } = this.#leftovers;
+    if (upTo === 0) return;
     const rows = this.#metastore.orphans.list(after, ROWS_PER_QUERY);
     const old = rows.filter((ino) => ino < upTo && !this.#orphans.has(ino));
     this.#queue.push(...old);
@@ -175,8 +176,8 @@ export class OrphanReclaimer {
       this.#ingest.noteDiscarded(content);
     }
     if (inode.isRegular && !extents.removeFrom(inode, 0, segmentsMax)) return false;
-    xattrs.deleteAll(ino);
-    symlinks.delete(ino);
+    if ((inode.flags & HAS_XATTRS) !== 0) xattrs.deleteAll(ino);
+    if (inode.type === FileType.SYMLINK) symlinks.delete(ino);
     orphans.delete(ino);
     inodes.delete(inode);
     return true;

@@ -73,10 +73,13 @@ export class XattrTable {
   }
 }
 
+/** Most orphans are gone before the batch is committed: only those that are left by then get a row. */
 export class OrphanTable {
   readonly #insert: Database.Statement;
   readonly #delete: Database.Statement;
   readonly #list: Database.Statement;
+  /** Without a row yet. */
+  readonly #added = new Set<InodeNumber>();
 
   constructor(connection: StatementSource) {
     this.#insert = connection.prepare('INSERT OR IGNORE INTO orphan (ino) VALUES (?)');
@@ -87,14 +90,26 @@ export class OrphanTable {
   }
 
   insert(ino: InodeNumber): void {
-    this.#insert.run(ino);
+    this.#added.add(ino);
   }
 
   delete(ino: InodeNumber): void {
-    this.#delete.run(ino);
+    if (!this.#added.delete(ino)) this.#delete.run(ino);
+  }
+
+  /** Those that `flush` will write. */
+  get dirtyCount(): number {
+    return this.#added.size;
+  }
+
+  /** Gives a row to each that has none. */
+  flush(): void {
+    for (const ino of [...this.#added].sort((left, right) => left - right)) this.#insert.run(ino);
+    this.#added.clear();
   }
 
   list(after: InodeNumber, count: number): InodeNumber[] {
+    this.flush();
     return this.#list.all(after, count) as InodeNumber[];
   }
 }

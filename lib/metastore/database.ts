@@ -63,6 +63,7 @@ export class MetaDatabase {
   /** Closing leaves the WAL as it is; otherwise SQLite moves it into the main file. */
   #keepsWal = false;
   #walRoom: WalRoom | undefined;
+  #selectPageCount: Database.Statement | undefined;
   #held: { walBytesMax: number; isLost: boolean } | undefined;
 
   /**
@@ -194,7 +195,9 @@ export class MetaDatabase {
   }
 
   #pageCount(): number {
-    return this.connection.pragma('page_count', { simple: true }) as number;
+    // Asked every few changes, where `pragma` would compile it each time.
+    this.#selectPageCount ??= this.connection.prepare('PRAGMA page_count').pluck();
+    return this.#selectPageCount.get() as number;
   }
 
   /** Makes all commits so far durable. */

@@ -14,6 +14,9 @@ export const COOKIE_MIN = 3;
  */
 const PROBES_MAX = 16;
 
+/** Windows of PROBES_MAX cookies kept in memory, at about 300 bytes each. */
+const WINDOWS_KNOWN_MAX = 4096;
+
 export interface Dentry {
   readonly ino: InodeNumber;
   /** S_IFMT bits >> 12. */
@@ -23,21 +26,20 @@ export interface Dentry {
 export type ListedDentry = [name: Buffer, ino: InodeNumber, type: number, cookie: number];
 
 export class DentryTable {
-  readonly #find: Database.Statement;
-  readonly #taken: Database.Statement;
+  readonly #window: Database.Statement;
   readonly #insert: Database.Statement;
   readonly #remove: Database.Statement;
   readonly #any: Database.Statement;
   readonly #list: Database.Statement;
+  readonly #known = new WindowCache();
 
   constructor(connection: StatementSource) {
-    const isInWindow = `parent = ? AND cookie >= ? AND cookie < ? + ${PROBES_MAX}`;
-    this.#find = connection
-      .prepare(`SELECT ino, type, cookie FROM dentry WHERE ${isInWindow} AND name = ?`)
+    this.#window = connection
+      .prepare(
+        'SELECT name, ino, type, cookie FROM dentry ' +
+          `WHERE parent = ? AND cookie >= ? AND cookie < ? + ${PROBES_MAX} ORDER BY cookie`,
+      )
       .raw();
-    this.#taken = connection
-      .prepare(`SELECT cookie FROM dentry WHERE ${isInWindow} ORDER BY cookie`)
-      .pluck();
     this.#insert = connection.prepare(
       'INSERT INTO dentry (parent, cookie, name, ino, type) VALUES (?, ?, ?, ?, ?)',
     );
@@ -52,35 +54,51 @@ export class DentryTable {
   }
 
   find(parent: InodeNumber, name: Buffer): Dentry | undefined {
-    const row = this.#row(parent, name);
-    return row === undefined ? undefined : { ino: row[0], type: row[1] };
+    const entry = entryOf(this.#entriesFrom(parent, nameHash(name)), name);
+    return entry === undefined ? undefined : { ino: entry[1], type: entry[2] };
   }
 
-  #row(parent: InodeNumber, name: Buffer): [ino: number, type: number, cookie: number] | undefined {
-    const hash = nameHash(name);
-    return this.#find.get(parent, hash, hash, name) as [number, number, number] | undefined;
+  /** The entries whose cookie a name of this hash may have, in order. */
+  #entriesFrom(parent: InodeNumber, hash: number): readonly ListedDentry[] {
+    const known = this.#known.get(parent, hash);
+    if (known !== undefined) return known;
+    const entries = this.#window.all(parent, hash, hash) as ListedDentry[];
+    this.#known.put(parent, hash, entries);
+    return entries;
   }
 
   /** Whether a name can be inserted: the numbers for its hash are not all taken. */
   hasRoom(parent: InodeNumber, name: Buffer): boolean {
-    const hash = nameHash(name);
-    return this.#taken.all(parent, hash, hash).length < PROBES_MAX;
+    return this.#entriesFrom(parent, nameHash(name)).length < PROBES_MAX;
   }
 
   /** The name must not be there yet, and there must be room. */
   insert(parent: InodeNumber, name: Buffer, ino: InodeNumber, mode: number): void {
     const hash = nameHash(name);
-    const taken = this.#taken.all(parent, hash, hash) as number[];
+    const entries = this.#entriesFrom(parent, hash);
     let cookie = hash;
-    while (taken.includes(cookie)) cookie += 1;
+    while (entries.some((entry) => entry[3] === cookie)) cookie += 1;
     assert(cookie < hash + PROBES_MAX, 'a directory has room for one more name of this hash');
-    this.#insert.run(parent, cookie, name, ino, mode >> 12);
+    const type = mode >> 12;
+    this.#insert.run(parent, cookie, name, ino, type);
+    this.#known.forgetAround(parent, cookie);
+    // The caller's bytes are a window on its buffer.
+    const entry: ListedDentry = [Buffer.from(name), ino, type, cookie];
+    this.#known.put(parent, hash, entries.length === 0 ? [entry] : inOrder([...entries, entry]));
   }
 
   remove(parent: InodeNumber, name: Buffer): void {
-    const row = this.#row(parent, name);
-    assert(row !== undefined, 'a name that is removed exists');
-    this.#remove.run(parent, row[2]);
+    const hash = nameHash(name);
+    const entries = this.#entriesFrom(parent, hash);
+    const entry = entryOf(entries, name);
+    assert(entry !== undefined, 'a name that is removed exists');
+    this.#remove.run(parent, entry[3]);
+    this.#known.forgetAround(parent, entry[3]);
+    this.#known.put(
+      parent,
+      hash,
+      entries.filter((other) => other !== entry),
+    );
   }
 
   isEmpty(parent: InodeNumber): boolean {
@@ -91,6 +109,50 @@ export class DentryTable {
   list(parent: InodeNumber, cookie: number, count: number): ListedDentry[] {
     return this.#list.all(parent, cookie, count) as ListedDentry[];
   }
+}
+
+function entryOf(entries: readonly ListedDentry[], name: Buffer): ListedDentry | undefined {
+  return entries.find((entry) => entry[0].equals(name));
+}
+
+function inOrder(entries: ListedDentry[]): ListedDentry[] {
+  return entries.sort((left, right) => left[3] - right[3]);
+}
+
+/**
+ * What was found lately. A name that is made, moved or removed was looked up just before, mostly more
+ * than once: here each of these costs one statement. Entries share slots by their hash.
+ */
+class WindowCache {
+  readonly #slots = Array.from<Window | undefined>({ length: WINDOWS_KNOWN_MAX });
+
+  get(parent: InodeNumber, hash: number): readonly ListedDentry[] | undefined {
+    const known = this.#slots[slotOf(parent, hash)];
+    return known?.parent === parent && known.hash === hash ? known.entries : undefined;
+  }
+
+  put(parent: InodeNumber, hash: number, entries: readonly ListedDentry[]): void {
+    this.#slots[slotOf(parent, hash)] = { parent, hash, entries };
+  }
+
+  /** The entry with this cookie comes or goes: it lies in the windows of all hashes just before. */
+  forgetAround(parent: InodeNumber, cookie: number): void {
+    for (let hash = cookie - PROBES_MAX + 1; hash <= cookie; hash += 1) {
+      const slot = slotOf(parent, hash);
+      const known = this.#slots[slot];
+      if (known?.parent === parent && known.hash === hash) this.#slots[slot] = undefined;
+    }
+  }
+}
+
+interface Window {
+  readonly parent: InodeNumber;
+  readonly hash: number;
+  readonly entries: readonly ListedDentry[];
+}
+
+function slotOf(parent: InodeNumber, hash: number): number {
+  return ((parent * 31 + hash) >>> 0) % WINDOWS_KNOWN_MAX;
 }
 
 /**

@@ -79,6 +79,7 @@ export class Metastore {
     this.chunks.flush();
     this.packs.flush();
     this.inodes.flush();
+    this.orphans.flush();
     this.counters.batch += 1;
     saveCounters(this.database.statements, this.counters);
     assert(this.inodes.dirtyCount === 0, 'a commit leaves no inode unwritten');
@@ -90,7 +91,8 @@ export class Metastore {
    * commit. @throws NoSpaceError
    */
   secure(): void {
-    const rows = this.chunks.changeCount + this.inodes.dirtyCount + this.packs.dirtyCount;
+    const { chunks, inodes, orphans, packs } = this;
+    const rows = chunks.changeCount + inodes.dirtyCount + orphans.dirtyCount + packs.dirtyCount;
     const maps = this.extents.dirtyCount;
     const waiting = { count: rows + maps, bytes: rows * ROW_BYTES_MAX + maps * MAP_BYTES_MAX };
     this.database.secure(waiting);

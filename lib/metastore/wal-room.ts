@@ -13,8 +13,8 @@ const WAL_HEADER_BYTES = 32;
 const PAGES_PER_ROW = 2;
 /** Pages that a small batch may touch: counters, and those above the rows' own. */
 const BATCH_PAGES_MIN = 64;
-/** Rows that may change between two looks at what the batch needs. */
-const ROWS_AHEAD = 16;
+/** Rows that may change between two looks at what the batch needs, 2 MiB or 256 KiB of the WAL. */
+const ROWS_AHEAD = { roomy: 128, short: 16 } as const;
 /** Each commit writes the counters, also that of a batch which has changed no row. */
 const NOT_EVEN_COUNTERS = -1;
 
@@ -85,7 +85,7 @@ export class WalRoom {
   secureBatch(waiting: WaitingRows, room: HostRoom): void {
     const rows = this.#batchRows + waiting.count;
     if (rows <= this.#securedRows) return;
-    const ahead = rows + ROWS_AHEAD;
+    const ahead = rows + (room.isRoomy ? ROWS_AHEAD.roomy : ROWS_AHEAD.short);
     const { pageBytes, cachedPagesMax } = this.#options;
     // Each page goes to the WAL once for each batch, so there cannot be more than the file will have.
     const pageCount = this.#options.pageCount();

@@ -58,6 +58,7 @@ export const InitFlag = {
 /**
  * Asked for when offered. Not asked for, on purpose: locks (one host: the kernel's own are right),
  * AUTO_INVAL_DATA (drops whole files from the cache), WRITEBACK_CACHE (hides ENOSPC from write(2)),
+ * READDIRPLUS_AUTO (which entries come with attributes we know better: priming.ts),
  * SECURITY_CTX, ALLOW_IDMAP (withholds uid and gid), ATOMIC_O_TRUNC (open(O_RDONLY | O_TRUNC) of a
  * running program would cut it and then say ETXTBSY).
  */
@@ -65,7 +66,6 @@ const wantedFlags: readonly number[] = [
   InitFlag.ASYNC_READ,
   InitFlag.BIG_WRITES,
   InitFlag.DO_READDIRPLUS,
-  InitFlag.READDIRPLUS_AUTO,
   InitFlag.ASYNC_DIO,
   InitFlag.PARALLEL_DIROPS,
   InitFlag.ABORT_ERROR,
