@@ -6,13 +6,13 @@
 
 import type { BlockStore } from '../blockstore/block-store.ts';
 import type { Frame } from '../blockstore/frame.ts';
-import type { Pack } from '../blockstore/pack.ts';
 import type { KeyedHash } from '../blake3.ts';
 import { CorruptionError } from '../errors.ts';
 import type { ChunkId, ChunkIndex, ChunkLocation, DamageListener } from './chunk-index.ts';
 import { decompress } from './codec.ts';
 import { PackCache } from './pack-cache.ts';
 import type { PackWriter } from './pack-writer.ts';
+import type { ReadAhead } from './read-ahead.ts';
 
 /** Bound on decoded frames kept: a dozen interleaved readers with some frames each. */
 export const DECODED_BYTES_MAX = 16 * 1024 * 1024;
@@ -38,6 +38,7 @@ export class ChunkReader {
   readonly #packs: PackCache;
   readonly #hash: KeyedHash;
   readonly #damage: DamageListener;
+  readonly #ahead: Pick<ReadAhead, 'find'> | undefined;
   /** By place of each of their chunks (see `keyOf`). */
   readonly #byPlace = new Map<number, DecodedFrame>();
   /** By place of their first chunk, the least recently used first. */
@@ -50,19 +51,30 @@ export class ChunkReader {
     readonly blockStore: BlockStore;
     readonly hash: KeyedHash;
     readonly damage: DamageListener;
+    readonly ahead?: Pick<ReadAhead, 'find'>;
   }) {
     this.#index = options.index;
     this.#writer = options.writer;
-    this.#packs = new PackCache(options.blockStore);
+    const { index, blockStore } = options;
+    this.#packs = new PackCache({
+      read: (packId, memory) => blockStore.read(index.arenaOf(packId), packId, memory),
+      readPart: (packId, offset, into) =>
+        blockStore.readPart(index.arenaOf(packId), packId, offset, into),
+    });
+    this.#ahead = options.ahead;
     this.#hash = options.hash;
     this.#damage = options.damage;
   }
 
   /**
-   * The chunk's plain bytes, verified. Shared with the cache: do not write to them.
+   * The chunk's plain bytes, verified. Shared with the caches: do not write to them, nor keep them.
    * @throws CorruptionError  missing, undecodable, or not the bytes that were stored
    */
   read(chunk: ChunkId): Buffer {
+    return this.#ahead?.find(chunk) ?? this.#readNow(chunk);
+  }
+
+  #readNow(chunk: ChunkId): Buffer {
     const location = this.#index.locate(chunk);
     try {
       return this.#read(location);
@@ -96,16 +108,16 @@ export class ChunkReader {
       this.#recent.set(key, known);
       return known;
     }
-    const stored = this.#writer.find(packId, index) ?? this.#readPack(packId).frameOf(index);
+    const stored = this.#writer.find(packId, index) ?? this.#readFrame(packId, index);
     const frame = decodeFrame(stored);
     this.#keep(packId, frame);
     return frame;
   }
 
   /** @throws DamagedPackError */
-  #readPack(packId: number): Pack {
+  #readFrame(packId: number, index: number): Frame {
     try {
-      return this.#packs.read(packId, (id) => this.#index.arenaOf(id));
+      return this.#packs.frameOf(packId, index);
     } catch (cause) {
       if (!(cause instanceof CorruptionError)) throw cause;
       throw new DamagedPackError(cause.message, { cause });

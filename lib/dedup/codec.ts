@@ -4,6 +4,7 @@
 import { createRequire } from 'node:module';
 import zlib from 'node:zlib';
 import { CorruptionError, ExitCode, UserError } from '../errors.ts';
+import { native } from '../native.ts';
 
 /** Codec numbers on disk; never renumbered. */
 export const CodecId = { NONE: 0, LZ4: 1, ZSTD: 2, ZLIB: 3 } as const;
@@ -169,6 +170,23 @@ export function decompress(stored: Buffer, codec: number, plainBytes: number): B
     throw new CorruptionError(`record decodes to ${plain.length} bytes, expected ${plainBytes}`);
   }
   return plain;
+}
+
+/**
+ * Fills `into` with the plain bytes of a record.
+ * @throws CorruptionError  unknown codec, or the record does not decode to so many bytes
+ */
+export function decompressInto(stored: Buffer, codec: number, into: Buffer): void {
+  if (codec === CodecId.LZ4) {
+    const bytes = lz4().uncompress(stored, into);
+    if (bytes === into.length) return;
+    throw new CorruptionError(`record decodes to ${bytes} bytes, expected ${into.length}`);
+  }
+  const plain = codec === CodecId.NONE ? stored : decompress(stored, codec, into.length);
+  if (plain.length !== into.length) {
+    throw new CorruptionError(`record has ${plain.length} bytes, expected ${into.length}`);
+  }
+  native.copy(plain, 0, into, 0, into.length);
 }
 
 function decoder(codec: number): (stored: Buffer, plainBytes: number) => Buffer {

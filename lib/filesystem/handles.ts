@@ -5,6 +5,7 @@ import { posixError } from '../errors.ts';
 import type { Inode } from '../metastore/inodes.ts';
 import type { FileHandle } from './contract.ts';
 import type { Access, FileContent } from './file-content.ts';
+import type { ReadStream } from './read-stream.ts';
 
 export interface OpenFile {
   readonly inode: Inode;
@@ -12,6 +13,7 @@ export interface OpenFile {
   /** Whether reads through it set the access time. */
   readonly notesAccess: boolean;
   readonly access: Access;
+  readonly stream: ReadStream;
 }
 
 export class HandleTable {
