@@ -9,7 +9,8 @@ import type { Frame } from '../blockstore/frame.ts';
 import type { KeyedHash } from '../blake3.ts';
 import { CorruptionError } from '../errors.ts';
 import type { ChunkId, ChunkIndex, ChunkLocation, DamageListener } from './chunk-index.ts';
-import { decompress } from './codec.ts';
+import { checkPlainBytes, decompressInto } from './codec.ts';
+import { FrameMemory } from './frame-memory.ts';
 import { PackCache } from './pack-cache.ts';
 import type { PackWriter } from './pack-writer.ts';
 import type { ReadAhead } from './read-ahead.ts';
@@ -28,7 +29,8 @@ interface DecodedChunk {
 /** Frames share nothing with the pack they came from: its memory is reused. */
 interface DecodedFrame {
   readonly first: number;
-  readonly bytes: number;
+  /** Its plain bytes, and what is too much of it. */
+  readonly memory: Buffer;
   readonly chunks: readonly DecodedChunk[];
 }
 
@@ -44,6 +46,7 @@ export class ChunkReader {
   /** By place of their first chunk, the least recently used first. */
   readonly #recent = new Map<number, DecodedFrame>();
   #decodedBytes = 0;
+  readonly #memory = new FrameMemory();
 
   constructor(options: {
     readonly index: ChunkIndex;
@@ -67,7 +70,7 @@ export class ChunkReader {
   }
 
   /**
-   * The chunk's plain bytes, verified. Shared with the caches: do not write to them, nor keep them.
+   * The chunk's plain bytes, verified. Shared with the caches: not to be written to, valid until the next call.
    * @throws CorruptionError  missing, undecodable, or not the bytes that were stored
    */
   read(chunk: ChunkId): Buffer {
@@ -109,7 +112,7 @@ export class ChunkReader {
       return known;
     }
     const stored = this.#writer.find(packId, index) ?? this.#readFrame(packId, index);
-    const frame = decodeFrame(stored);
+    const frame = this.#decode(stored);
     this.#keep(packId, frame);
     return frame;
   }
@@ -122,6 +125,29 @@ export class ChunkReader {
       if (!(cause instanceof CorruptionError)) throw cause;
       throw new DamagedPackError(cause.message, { cause });
     }
+  }
+
+  /** @throws DamagedFrameError  the frame does not decode to what its directory says */
+  #decode(frame: Frame): DecodedFrame {
+    const memory = this.#memory.take(checkedPlainBytes(frame));
+    const plain = memory.subarray(0, frame.plainBytes);
+    try {
+      decompressInto(frame.stored, frame.codec, plain);
+    } catch (cause) {
+      this.#memory.giveBack(memory);
+      throw damaged(frame, cause);
+    }
+    let offset = 0;
+    const chunks = frame.entries.map((entry): DecodedChunk => {
+      const start = offset;
+      offset += entry.plainBytes;
+      return {
+        fingerprint: Buffer.from(entry.fingerprint),
+        plain: plain.subarray(start, offset),
+        isVerified: false,
+      };
+    });
+    return { first: frame.first, memory, chunks };
   }
 
   #forget({ packId, index }: ChunkLocation): void {
@@ -174,7 +200,7 @@ export class ChunkReader {
       this.#byPlace.set(keyOf(packId, frame.first + position), frame);
     });
     this.#recent.set(keyOf(packId, frame.first), frame);
-    this.#decodedBytes += frame.bytes;
+    this.#decodedBytes += frame.memory.length;
     for (const [key, oldest] of this.#recent) {
       if (this.#decodedBytes <= DECODED_BYTES_MAX) return;
       this.#drop(key, oldest);
@@ -185,7 +211,8 @@ export class ChunkReader {
   #drop(key: number, frame: DecodedFrame): void {
     this.#recent.delete(key);
     frame.chunks.forEach((_, position) => this.#byPlace.delete(key + position));
-    this.#decodedBytes -= frame.bytes;
+    this.#decodedBytes -= frame.memory.length;
+    this.#memory.giveBack(frame.memory);
   }
 }
 
@@ -214,27 +241,16 @@ function keyOf(packId: number, index: number): number {
   return packId * PACK_CHUNKS_MAX + index;
 }
 
-/** @throws DamagedFrameError  the frame does not decode to what its directory says */
-function decodeFrame(frame: Frame): DecodedFrame {
-  let offset = 0;
-  const plain = decompressFrame(frame);
-  const chunks = frame.entries.map((entry): DecodedChunk => {
-    const start = offset;
-    offset += entry.plainBytes;
-    return {
-      fingerprint: Buffer.from(entry.fingerprint),
-      plain: plain.subarray(start, offset),
-      isVerified: false,
-    };
-  });
-  return { first: frame.first, bytes: plain.length, chunks };
+/** What a damaged length may not make us allocate. @throws DamagedFrameError */
+function checkedPlainBytes(frame: Frame): number {
+  try {
+    checkPlainBytes(frame.plainBytes);
+    return frame.plainBytes;
+  } catch (cause) {
+    throw damaged(frame, cause);
+  }
 }
 
-function decompressFrame(frame: Frame): Buffer {
-  try {
-    return decompress(frame.stored, frame.codec, frame.plainBytes);
-  } catch (cause) {
-    if (!(cause instanceof CorruptionError)) throw cause;
-    throw new DamagedFrameError(frame, cause);
-  }
+function damaged(frame: Frame, cause: unknown): unknown {
+  return cause instanceof CorruptionError ? new DamagedFrameError(frame, cause) : cause;
 }

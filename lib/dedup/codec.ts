@@ -157,14 +157,18 @@ export function compressFrame(
 /** More than any frame has: bounds what a length that lies can make us allocate. */
 const PLAIN_BYTES_MAX = 8 * 1024 * 1024;
 
+/** @throws CorruptionError  no record has so many plain bytes */
+export function checkPlainBytes(plainBytes: number): void {
+  if (plainBytes <= PLAIN_BYTES_MAX) return;
+  throw new CorruptionError(`record claims ${plainBytes} bytes, no frame has so many`);
+}
+
 /**
  * The plain bytes of a record, in a buffer of their own.
  * @throws CorruptionError  unknown codec, too large, or the record does not decode to `plainBytes`
  */
 export function decompress(stored: Buffer, codec: number, plainBytes: number): Buffer {
-  if (plainBytes > PLAIN_BYTES_MAX) {
-    throw new CorruptionError(`record claims ${plainBytes} bytes, no frame has so many`);
-  }
+  checkPlainBytes(plainBytes);
   const plain = decoder(codec)(stored, plainBytes);
   if (plain.length !== plainBytes) {
     throw new CorruptionError(`record decodes to ${plain.length} bytes, expected ${plainBytes}`);

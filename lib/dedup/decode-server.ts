@@ -8,7 +8,7 @@ import type { KeyedHash } from '../blake3.ts';
 import { expectDefined } from '../assert.ts';
 import { CorruptionError } from '../errors.ts';
 import { native } from '../native.ts';
-import { decompressInto } from './codec.ts';
+import { checkPlainBytes, decompressInto } from './codec.ts';
 import {
   INDEXED_FINGERPRINT_BYTES,
   JobState,
@@ -125,6 +125,7 @@ class AheadDecoder {
   }
 
   #scratchFor(bytes: number): Buffer {
+    checkPlainBytes(bytes);
     if (this.#scratch.length < bytes) this.#scratch = Buffer.allocUnsafeSlow(bytes);
     return this.#scratch.subarray(0, bytes);
   }
