@@ -38,6 +38,15 @@ export class ArenaReader {
     return into;
   }
 
+  /** Fills `into` with the pack's bytes from `offset` on. @throws CorruptionError  as `get` */
+  getPart(packId: number, offset: number, into: Buffer): void {
+    const value = this.#find(packId);
+    if (value === undefined || offset + into.length > value.bytes) {
+      throw new CorruptionError(`pack ${packId} of arena ${this.#pages.path} is missing or short`);
+    }
+    this.#pages.read(into, value.offset + offset);
+  }
+
   /** Never more than the file has, whatever a damaged length says. */
   #allocate(value: Value): Buffer {
     const { fileBytes, path } = this.#pages;

@@ -154,6 +154,11 @@ export class Arena {
     return this.#reader.get(packId, memory);
   }
 
+  /** Fills `into` with the pack's bytes from `offset` on. @throws CorruptionError  as `get` */
+  getPart(packId: number, offset: number, into: Buffer): void {
+    this.#reader.getPart(packId, offset, into);
+  }
+
   #noteMapped(bytes: number): void {
     this.#mappedBytes += bytes;
     if (this.#mappedBytes >= MAPPED_BYTES_MAX) this.releaseMemory();

@@ -36,6 +36,8 @@ export class BlockStore {
   /** Where packs go, and the pages they fill. */
   #current: { arena: Arena; bytes: number } | undefined;
   #allocator: ArenaAllocator | undefined;
+  /** Called when an arena's files go: who else has them open must close them. */
+  onRemove: (arenaId: number) => void = () => undefined;
 
   constructor(folder: string, options: BlockStoreOptions) {
     this.#folder = folder;
@@ -128,6 +130,11 @@ export class BlockStore {
     return this.arena(arenaId).get(packId, memory);
   }
 
+  /** Fills `into` with a pack's bytes from `offset` on. @throws CorruptionError */
+  readPart(arenaId: number, packId: number, offset: number, into: Buffer): void {
+    this.arena(arenaId).getPart(packId, offset, into);
+  }
+
   /**
    * Opens an existing arena, or finds it open. @throws CorruptionError  missing. Do not keep the result
    * across turns of the event loop.
@@ -162,6 +169,7 @@ export class BlockStore {
     const arena = this.#open.get(arenaId);
     this.#open.delete(arenaId);
     await arena?.close();
+    this.onRemove(arenaId);
     removeArenaFiles(this.path(arenaId));
   }
 

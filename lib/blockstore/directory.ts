@@ -75,6 +75,11 @@ export class Directory {
     return this.#bytes.subarray(0, this.#count * this.#entryBytes);
   }
 
+  /** The same in memory of its own. */
+  clone(): Directory {
+    return new Directory(Buffer.from(this.bytes), this.#count, this.#entryBytes);
+  }
+
   /** Sum over all entries. */
   get storedBytes(): number {
     let bytes = 0;

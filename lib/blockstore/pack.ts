@@ -23,7 +23,13 @@ import { assert } from '../assert.ts';
 import { blake3 } from '../blake3.ts';
 import { CorruptionError } from '../errors.ts';
 import { native } from '../native.ts';
-import { Directory, ENTRY_BYTES, entryBytesOf, type PackEntry } from './directory.ts';
+import {
+  Directory,
+  ENTRY_BYTES,
+  entryBytesOf,
+  type FramePlace,
+  type PackEntry,
+} from './directory.ts';
 import { FRAME_CHUNKS_MAX, type Frame, type FrameContent } from './frame.ts';
 
 /**
@@ -189,9 +195,36 @@ export class Pack {
     return frameFrom(this.#bytes, this.#directory, index);
   }
 
+  /** What finds frames without the pack's bytes; a copy. */
+  frameFinder(): FrameFinder {
+    return new FrameFinder(this.header, this.#directory.clone());
+  }
+
   #check(index: number): void {
     const { packId, count } = this.header;
     if (index >= count) throw new CorruptionError(`pack ${packId} has no chunk ${index}`);
+  }
+}
+
+/** Tells where the frames of a pack lie, which itself is read elsewhere. */
+export class FrameFinder {
+  /** Memory it takes. */
+  readonly bytes: number;
+  readonly #header: PackHeader;
+  readonly #directory: Directory;
+
+  constructor(header: PackHeader, directory: Directory) {
+    this.#header = header;
+    this.#directory = directory;
+    this.bytes = directory.bytes.length;
+  }
+
+  /** `offset` counts from the start of the pack. @throws CorruptionError  no such chunk */
+  placeOf(index: number): FramePlace {
+    const { packId, count } = this.#header;
+    if (index >= count) throw new CorruptionError(`pack ${packId} has no chunk ${index}`);
+    const place = this.#directory.frameOf(index);
+    return { ...place, offset: PACK_HEADER_BYTES + place.offset };
   }
 }
 

@@ -6,13 +6,14 @@
 
 import type { BlockStore } from '../blockstore/block-store.ts';
 import type { Frame } from '../blockstore/frame.ts';
-import type { Pack } from '../blockstore/pack.ts';
 import type { KeyedHash } from '../blake3.ts';
 import { CorruptionError } from '../errors.ts';
 import type { ChunkId, ChunkIndex, ChunkLocation, DamageListener } from './chunk-index.ts';
-import { decompress } from './codec.ts';
+import { checkPlainBytes, decompressInto } from './codec.ts';
+import { FrameMemory } from './frame-memory.ts';
 import { PackCache } from './pack-cache.ts';
 import type { PackWriter } from './pack-writer.ts';
+import type { ReadAhead } from './read-ahead.ts';
 
 /** Bound on decoded frames kept: a dozen interleaved readers with some frames each. */
 export const DECODED_BYTES_MAX = 16 * 1024 * 1024;
@@ -28,7 +29,8 @@ interface DecodedChunk {
 /** Frames share nothing with the pack they came from: its memory is reused. */
 interface DecodedFrame {
   readonly first: number;
-  readonly bytes: number;
+  /** Its plain bytes, and what is too much of it. */
+  readonly memory: Buffer;
   readonly chunks: readonly DecodedChunk[];
 }
 
@@ -38,11 +40,13 @@ export class ChunkReader {
   readonly #packs: PackCache;
   readonly #hash: KeyedHash;
   readonly #damage: DamageListener;
+  readonly #ahead: Pick<ReadAhead, 'find'> | undefined;
   /** By place of each of their chunks (see `keyOf`). */
   readonly #byPlace = new Map<number, DecodedFrame>();
   /** By place of their first chunk, the least recently used first. */
   readonly #recent = new Map<number, DecodedFrame>();
   #decodedBytes = 0;
+  readonly #memory = new FrameMemory();
 
   constructor(options: {
     readonly index: ChunkIndex;
@@ -50,19 +54,30 @@ export class ChunkReader {
     readonly blockStore: BlockStore;
     readonly hash: KeyedHash;
     readonly damage: DamageListener;
+    readonly ahead?: Pick<ReadAhead, 'find'>;
   }) {
     this.#index = options.index;
     this.#writer = options.writer;
-    this.#packs = new PackCache(options.blockStore);
+    const { index, blockStore } = options;
+    this.#packs = new PackCache({
+      read: (packId, memory) => blockStore.read(index.arenaOf(packId), packId, memory),
+      readPart: (packId, offset, into) =>
+        blockStore.readPart(index.arenaOf(packId), packId, offset, into),
+    });
+    this.#ahead = options.ahead;
     this.#hash = options.hash;
     this.#damage = options.damage;
   }
 
   /**
-   * The chunk's plain bytes, verified. Shared with the cache: do not write to them.
+   * The chunk's plain bytes, verified. Shared with the caches: not to be written to, valid until the next call.
    * @throws CorruptionError  missing, undecodable, or not the bytes that were stored
    */
   read(chunk: ChunkId): Buffer {
+    return this.#ahead?.find(chunk) ?? this.#readNow(chunk);
+  }
+
+  #readNow(chunk: ChunkId): Buffer {
     const location = this.#index.locate(chunk);
     try {
       return this.#read(location);
@@ -96,20 +111,43 @@ export class ChunkReader {
       this.#recent.set(key, known);
       return known;
     }
-    const stored = this.#writer.find(packId, index) ?? this.#readPack(packId).frameOf(index);
-    const frame = decodeFrame(stored);
+    const stored = this.#writer.find(packId, index) ?? this.#readFrame(packId, index);
+    const frame = this.#decode(stored);
     this.#keep(packId, frame);
     return frame;
   }
 
   /** @throws DamagedPackError */
-  #readPack(packId: number): Pack {
+  #readFrame(packId: number, index: number): Frame {
     try {
-      return this.#packs.read(packId, (id) => this.#index.arenaOf(id));
+      return this.#packs.frameOf(packId, index);
     } catch (cause) {
       if (!(cause instanceof CorruptionError)) throw cause;
       throw new DamagedPackError(cause.message, { cause });
     }
+  }
+
+  /** @throws DamagedFrameError  the frame does not decode to what its directory says */
+  #decode(frame: Frame): DecodedFrame {
+    const memory = this.#memory.take(checkedPlainBytes(frame));
+    const plain = memory.subarray(0, frame.plainBytes);
+    try {
+      decompressInto(frame.stored, frame.codec, plain);
+    } catch (cause) {
+      this.#memory.giveBack(memory);
+      throw damaged(frame, cause);
+    }
+    let offset = 0;
+    const chunks = frame.entries.map((entry): DecodedChunk => {
+      const start = offset;
+      offset += entry.plainBytes;
+      return {
+        fingerprint: Buffer.from(entry.fingerprint),
+        plain: plain.subarray(start, offset),
+        isVerified: false,
+      };
+    });
+    return { first: frame.first, memory, chunks };
   }
 
   #forget({ packId, index }: ChunkLocation): void {
@@ -162,7 +200,7 @@ export class ChunkReader {
       this.#byPlace.set(keyOf(packId, frame.first + position), frame);
     });
     this.#recent.set(keyOf(packId, frame.first), frame);
-    this.#decodedBytes += frame.bytes;
+    this.#decodedBytes += frame.memory.length;
     for (const [key, oldest] of this.#recent) {
       if (this.#decodedBytes <= DECODED_BYTES_MAX) return;
       this.#drop(key, oldest);
@@ -173,7 +211,8 @@ export class ChunkReader {
   #drop(key: number, frame: DecodedFrame): void {
     this.#recent.delete(key);
     frame.chunks.forEach((_, position) => this.#byPlace.delete(key + position));
-    this.#decodedBytes -= frame.bytes;
+    this.#decodedBytes -= frame.memory.length;
+    this.#memory.giveBack(frame.memory);
   }
 }
 
@@ -202,27 +241,16 @@ function keyOf(packId: number, index: number): number {
   return packId * PACK_CHUNKS_MAX + index;
 }
 
-/** @throws DamagedFrameError  the frame does not decode to what its directory says */
-function decodeFrame(frame: Frame): DecodedFrame {
-  let offset = 0;
-  const plain = decompressFrame(frame);
-  const chunks = frame.entries.map((entry): DecodedChunk => {
-    const start = offset;
-    offset += entry.plainBytes;
-    return {
-      fingerprint: Buffer.from(entry.fingerprint),
-      plain: plain.subarray(start, offset),
-      isVerified: false,
-    };
-  });
-  return { first: frame.first, bytes: plain.length, chunks };
+/** What a damaged length may not make us allocate. @throws DamagedFrameError */
+function checkedPlainBytes(frame: Frame): number {
+  try {
+    checkPlainBytes(frame.plainBytes);
+    return frame.plainBytes;
+  } catch (cause) {
+    throw damaged(frame, cause);
+  }
 }
 
-function decompressFrame(frame: Frame): Buffer {
-  try {
-    return decompress(frame.stored, frame.codec, frame.plainBytes);
-  } catch (cause) {
-    if (!(cause instanceof CorruptionError)) throw cause;
-    throw new DamagedFrameError(frame, cause);
-  }
+function damaged(frame: Frame, cause: unknown): unknown {
+  return cause instanceof CorruptionError ? new DamagedFrameError(frame, cause) : cause;
 }

@@ -4,6 +4,7 @@
 import { createRequire } from 'node:module';
 import zlib from 'node:zlib';
 import { CorruptionError, ExitCode, UserError } from '../errors.ts';
+import { native } from '../native.ts';
 
 /** Codec numbers on disk; never renumbered. */
 export const CodecId = { NONE: 0, LZ4: 1, ZSTD: 2, ZLIB: 3 } as const;
@@ -156,19 +157,40 @@ export function compressFrame(
 /** More than any frame has: bounds what a length that lies can make us allocate. */
 const PLAIN_BYTES_MAX = 8 * 1024 * 1024;
 
+/** @throws CorruptionError  no record has so many plain bytes */
+export function checkPlainBytes(plainBytes: number): void {
+  if (plainBytes <= PLAIN_BYTES_MAX) return;
+  throw new CorruptionError(`record claims ${plainBytes} bytes, no frame has so many`);
+}
+
 /**
  * The plain bytes of a record, in a buffer of their own.
  * @throws CorruptionError  unknown codec, too large, or the record does not decode to `plainBytes`
  */
 export function decompress(stored: Buffer, codec: number, plainBytes: number): Buffer {
-  if (plainBytes > PLAIN_BYTES_MAX) {
-    throw new CorruptionError(`record claims ${plainBytes} bytes, no frame has so many`);
-  }
+  checkPlainBytes(plainBytes);
   const plain = decoder(codec)(stored, plainBytes);
   if (plain.length !== plainBytes) {
     throw new CorruptionError(`record decodes to ${plain.length} bytes, expected ${plainBytes}`);
   }
   return plain;
+}
+
+/**
+ * Fills `into` with the plain bytes of a record.
+ * @throws CorruptionError  unknown codec, or the record does not decode to so many bytes
+ */
+export function decompressInto(stored: Buffer, codec: number, into: Buffer): void {
+  if (codec === CodecId.LZ4) {
+    const bytes = lz4().uncompress(stored, into);
+    if (bytes === into.length) return;
+    throw new CorruptionError(`record decodes to ${bytes} bytes, expected ${into.length}`);
+  }
+  const plain = codec === CodecId.NONE ? stored : decompress(stored, codec, into.length);
+  if (plain.length !== into.length) {
+    throw new CorruptionError(`record has ${plain.length} bytes, expected ${into.length}`);
+  }
+  native.copy(plain, 0, into, 0, into.length);
 }
 
 function decoder(codec: number): (stored: Buffer, plainBytes: number) => Buffer {

@@ -1,10 +1,22 @@
-// The packs read last: a reader wants a pack's frames one after the other.
+// The packs read last: a reader wants a pack's frames one after the other. Of more packs the directories
+// are kept: a file whose parts were written at many times goes back and forth between packs, and would
+// read each of them as a whole for every frame.
 
-import type { BlockStore } from '../blockstore/block-store.ts';
-import { Pack } from '../blockstore/pack.ts';
+import type { Frame } from '../blockstore/frame.ts';
+import { Pack, type FrameFinder } from '../blockstore/pack.ts';
 
 /** For so many readers at once, at about 0.6 MiB each. */
 const PACKS_MAX = 4;
+/** Directories of about 100 packs of 4 KiB chunks, or of 1,000 packs of 32 KiB chunks. */
+export const DIRECTORY_BYTES_MAX = 1024 * 1024;
+
+/** Where the bytes of packs come from. */
+export interface PackSource {
+  /** The pack's bytes, in `memory` if they fit. @throws CorruptionError */
+  read(packId: number, memory?: Buffer): Buffer;
+  /** Fills `into` with its bytes from `offset` on. @throws CorruptionError */
+  readPart(packId: number, offset: number, into: Buffer): void;
+}
 
 interface CachedPack {
   readonly packId: number;
@@ -13,31 +25,69 @@ interface CachedPack {
 }
 
 export class PackCache {
-  readonly #blockStore: BlockStore;
+  readonly #source: PackSource;
   /** The least recently used first. */
   #packs: CachedPack[] = [];
+  /** The least recently used first. */
+  readonly #finders = new Map<number, FrameFinder>();
+  #finderBytes = 0;
+  #frameMemory = Buffer.alloc(0);
 
-  constructor(blockStore: BlockStore) {
-    this.#blockStore = blockStore;
+  constructor(source: PackSource) {
+    this.#source = source;
   }
 
-  /** The pack, valid until the next call. @throws CorruptionError */
-  read(packId: number, arenaOf: (packId: number) => number): Pack {
+  /** The frame that holds a chunk; its stored bytes are valid until the next call. @throws CorruptionError */
+  frameOf(packId: number, index: number): Frame {
     const known = this.#packs.find((cached) => cached.packId === packId);
     if (known !== undefined) {
       this.#packs = [...this.#packs.filter((cached) => cached !== known), known];
-      return known.pack;
+      return known.pack.frameOf(index);
     }
+    const finder = this.#finders.get(packId);
+    if (finder === undefined) return this.#readPack(packId).frameOf(index);
+    this.#finders.delete(packId);
+    this.#finders.set(packId, finder);
+    return this.#readFrame(packId, finder, index);
+  }
+
+  #readPack(packId: number): Pack {
     const spare = this.#packs.length < PACKS_MAX ? undefined : this.#packs.shift()?.memory;
-    const bytes = this.#blockStore.read(arenaOf(packId), packId, spare);
+    const bytes = this.#source.read(packId, spare);
     const memory = spare !== undefined && bytes.buffer === spare.buffer ? spare : bytes;
     const pack = new Pack(bytes, packId);
     this.#packs.push({ packId, pack, memory });
+    this.#keep(packId, pack.frameFinder());
     return pack;
   }
 
-  /** The next read asks the block store again. */
+  #readFrame(packId: number, finder: FrameFinder, index: number): Frame {
+    const place = finder.placeOf(index);
+    if (this.#frameMemory.length < place.storedBytes) {
+      this.#frameMemory = Buffer.allocUnsafeSlow(place.storedBytes);
+    }
+    const stored = this.#frameMemory.subarray(0, place.storedBytes);
+    this.#source.readPart(packId, place.offset, stored);
+    return { ...place, stored };
+  }
+
+  #keep(packId: number, finder: FrameFinder): void {
+    this.#finders.set(packId, finder);
+    this.#finderBytes += finder.bytes;
+    for (const [oldest] of this.#finders) {
+      if (this.#finderBytes <= DIRECTORY_BYTES_MAX) return;
+      this.#dropFinder(oldest);
+    }
+  }
+
+  #dropFinder(packId: number): void {
+    this.#finderBytes -= this.#finders.get(packId)?.bytes ?? 0;
+    this.#finders.delete(packId);
+  }
+
+  /** The next read asks the source again. */
   forget(packId: number): void {
     this.#packs = this.#packs.filter((cached) => cached.packId !== packId);
+    this.#dropFinder(packId);
   }
 }

@@ -132,6 +132,11 @@ export class PackWriter {
     return this.#pending.get(packId)?.builder.frameOf(index);
   }
 
+  /** Whether the pack is not durable yet: only `find` has its frames. */
+  has(packId: number): boolean {
+    return this.#pending.has(packId);
+  }
+
   /** Bytes of packs sealed since the last call. */
   takeSealedBytes(): number {
     const bytes = this.#sealedBytes;

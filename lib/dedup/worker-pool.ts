@@ -1,7 +1,7 @@
 // The worker threads and their staging slots, seen from the main thread as two asynchronous calls.
 
 import { availableParallelism } from 'node:os';
-import { Worker } from 'node:worker_threads';
+import { MessageChannel, Worker, type MessagePort } from 'node:worker_threads';
 import { expectDefined } from '../assert.ts';
 import type { CutParameters } from '../native.ts';
 import type { Slab } from '../slab-pool.ts';
@@ -142,6 +142,13 @@ class Thread {
     this.#worker.postMessage(message);
   }
 
+  /** A port to its decoder, see decode-protocol.ts. Closes when the worker ends. */
+  openDecoder(): MessagePort {
+    const { port1, port2 } = new MessageChannel();
+    this.#worker.postMessage({ kind: 'decoder', port: port2 } satisfies ToWorker, [port2]);
+    return port1;
+  }
+
   async close(): Promise<void> {
     this.#isClosing = true;
     await this.#worker.terminate();
@@ -161,6 +168,11 @@ export class WorkerPool {
     this.#free = Array.from({ length: SLOTS_PER_WORKER }, (_, slot) =>
       this.#threads.map((thread) => expectDefined(thread.slots[slot], 'slot')),
     ).flat();
+  }
+
+  /** Ports to the decoders of all workers; to be asked for once. */
+  openDecoders(): MessagePort[] {
+    return this.#threads.map((thread) => thread.openDecoder());
   }
 
   get slotCount(): number {

@@ -8,6 +8,7 @@
 
 import type { CutParameters } from '../native.ts';
 import type { Compression } from './codec.ts';
+import type { ConnectMessage } from './decode-protocol.ts';
 
 /** Bytes of the file that one job may carry, without the neighbours that are cut again with them. */
 export const JOB_BYTES_MAX = 4 * 1024 * 1024;
@@ -38,6 +39,7 @@ export interface WireSegment {
 }
 
 export type ToWorker =
+  | ConnectMessage
   | { readonly kind: 'slab'; readonly index: number; readonly shared: SharedArrayBuffer }
   | { readonly kind: 'cut'; readonly slot: number; readonly segments: readonly WireSegment[] }
   /** `chunks`: numbers of the new chunks, counted over all segments, holes left out. */

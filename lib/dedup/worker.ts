@@ -7,6 +7,7 @@ import { FRAME_BYTES_MAX, FRAME_CHUNKS_MAX } from '../blockstore/frame.ts';
 import { createKeyedHash, DIGEST_BYTES } from '../blake3.ts';
 import { native } from '../native.ts';
 import { CodecId, createCompressor } from './codec.ts';
+import { serveDecodes } from './decode-server.ts';
 import { cutSegment, HOLE_FLAG } from './segmenter.ts';
 import type { FromWorker, ToWorker, WireSegment, WorkerSetup } from './worker-protocol.ts';
 
@@ -33,6 +34,9 @@ port.on('message', (message: ToWorker) => {
   switch (message.kind) {
     case 'slab':
       slabs[message.index] = Buffer.from(message.shared);
+      return;
+    case 'decoder':
+      serveDecodes(message.port, hash);
       return;
     case 'cut':
       post(cut(message.slot, message.segments));

@@ -1,5 +1,6 @@
 // Regular files: open, read, write, seek, allocate.
 
+import type { ReadAhead } from '../dedup/read-ahead.ts';
 import { Errno } from '../errno.ts';
 import { CorruptionError, DedupfsError, posixError } from '../errors.ts';
 import type { Inode } from '../metastore/inodes.ts';
@@ -17,6 +18,7 @@ import type { ContentIngest } from './content-ingest.ts';
 import { clearSetIds, dropCapability, touchContent, type Core } from './core.ts';
 import type { GatherBuffer } from './gather-buffer.ts';
 import type { HandleTable, OpenFile } from './handles.ts';
+import { ReadStream } from './read-stream.ts';
 
 /** open(2) flags (asm-generic/fcntl.h). */
 const O_ACCMODE = 0o3;
@@ -38,6 +40,7 @@ export interface FileParts {
   readonly handles: HandleTable;
   readonly ingest: ContentIngest;
   readonly gather: GatherBuffer;
+  readonly ahead: ReadAhead;
 }
 
 /** @throws EISDIR ENXIO EROFS */
@@ -51,7 +54,8 @@ export function openFile(parts: FileParts, inode: Inode, open: OpenArguments): O
   content.noteOpened(access);
   core.orphans.noteOpened(inode.ino);
   const isQuiet = (open.flags & O_NOATIME) !== 0;
-  const fh = handles.addFile({ inode, content, notesAccess: !isQuiet, access });
+  const stream = new ReadStream(content, parts.ahead);
+  const fh = handles.addFile({ inode, content, notesAccess: !isQuiet, access, stream });
   // Reads that fill no pages leave it known whether a mapping may have stored something (seekFile).
   if (content.mappableHandles > 0) return { fh, caching: 'none' };
   return { fh, caching: isQuiet ? 'keep' : cachingOf(core, inode) };
@@ -60,7 +64,8 @@ export function openFile(parts: FileParts, inode: Inode, open: OpenArguments): O
 export function releaseFile(parts: FileParts, fh: FileHandle): void {
   const file = parts.handles.removeFile(fh);
   if (file === undefined) return;
-  const { content, inode } = file;
+  const { content, inode, stream } = file;
+  stream.close();
   content.noteClosed(file.access);
   if (content.handles === 0) parts.ingest.noteClosed(content);
   parts.core.contents.release(content);

@@ -38,6 +38,7 @@ import {
   type FileParts,
 } from './files.ts';
 import type { GatherBuffer } from './gather-buffer.ts';
+import type { ReadAhead } from '../dedup/read-ahead.ts';
 import type { CommitGate } from './gate.ts';
 import { HandleTable } from './handles.ts';
 import { LookupCounts } from './lookup-counts.ts';
@@ -48,6 +49,7 @@ export interface DedupFileSystemOptions {
   readonly core: Core;
   readonly ingest: ContentIngest;
   readonly gather: GatherBuffer;
+  readonly ahead: ReadAhead;
   statistics(): FileSystemStatistics;
 }
 
@@ -70,6 +72,7 @@ export class DedupFileSystem implements FileSystem {
       handles: this.#handles,
       ingest: options.ingest,
       gather: options.gather,
+      ahead: options.ahead,
     };
     this.#statistics = () => options.statistics();
   }
@@ -183,9 +186,23 @@ export class DedupFileSystem implements FileSystem {
     return { ...openFile(this.#parts, inode, open), attributes: this.#entry(inode) };
   }
 
-  read(fh: FileHandle, offset: number, into: Buffer, fillsCache: boolean): number {
+  read(
+    fh: FileHandle,
+    offset: number,
+    into: Buffer,
+    fillsCache: boolean,
+  ): number | Promise<number> {
     const file = this.#handles.file(fh);
     if (fillsCache) file.content.noteCacheFill();
+    const range = { offset, end: offset + into.length };
+    const decoding = this.#reading(() => file.stream.noteRead(range));
+    if (decoding === undefined) return this.#readNow(fh, offset, into);
+    return decoding.then(() => this.#readNow(fh, offset, into));
+  }
+
+  /** What the file shows at this moment. */
+  #readNow(fh: FileHandle, offset: number, into: Buffer): number {
+    const file = this.#handles.file(fh);
     return this.#reading(() => readFile(this.#core, file, offset, into));
   }
 

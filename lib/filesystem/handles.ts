@@ -6,6 +6,7 @@ import type { Inode } from '../metastore/inodes.ts';
 import type { FileHandle } from './contract.ts';
 import type { Access, FileContent } from './file-content.ts';
 import type { OpenDirectory } from './priming.ts';
+import type { ReadStream } from './read-stream.ts';
 
 export interface OpenFile {
   readonly inode: Inode;
@@ -13,6 +14,7 @@ export interface OpenFile {
   /** Whether reads through it set the access time. */
   readonly notesAccess: boolean;
   readonly access: Access;
+  readonly stream: ReadStream;
 }
 
 export class HandleTable {

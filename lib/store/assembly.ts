@@ -159,7 +159,7 @@ export class StoreAssembly {
 
   #createFileSystem(): DedupFileSystem {
     const { log, semantics } = this.#setup.options;
-    const { contentIngest, contents, gather } = this.dataPath;
+    const { contentIngest, contents, gather, ahead } = this.dataPath;
     return new DedupFileSystem({
       core: {
         metastore: this.#files.metastore,
@@ -173,6 +173,7 @@ export class StoreAssembly {
       },
       ingest: contentIngest,
       gather,
+      ahead,
       statistics: () =>
         hostStatistics(this.#setup.storePath, this.#files.metastore.counters, this.#files.space),
     });

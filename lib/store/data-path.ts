@@ -8,6 +8,7 @@ import { ChunkReader } from '../dedup/chunk-reader.ts';
 import type { Compression } from '../dedup/codec.ts';
 import { Ingest } from '../dedup/ingest.ts';
 import { PackWriter } from '../dedup/pack-writer.ts';
+import { ReadAhead } from '../dedup/read-ahead.ts';
 import { WorkerPool } from '../dedup/worker-pool.ts';
 import { ContentIngest } from '../filesystem/content-ingest.ts';
 import { ContentTable } from '../filesystem/content-table.ts';
@@ -38,6 +39,7 @@ export class DataPath {
   readonly hash: KeyedHash;
   readonly packWriter: PackWriter;
   readonly reader: ChunkReader;
+  readonly ahead: ReadAhead;
   readonly ingest: Ingest;
   readonly contents: ContentTable;
   readonly gather: GatherBuffer;
@@ -72,7 +74,15 @@ export class DataPath {
     const writer = this.packWriter;
     const { hash } = this;
     const { damage } = options;
-    this.reader = new ChunkReader({ index: chunks, writer, blockStore, hash, damage });
+    const ahead = new ReadAhead({
+      index: chunks,
+      writer,
+      ports: this.#workers.openDecoders(),
+      pathOf: (arena) => blockStore.path(arena),
+    });
+    blockStore.onRemove = (arena) => ahead.forgetArena(arena);
+    this.ahead = ahead;
+    this.reader = new ChunkReader({ index: chunks, writer, blockStore, hash, damage, ahead });
     const { takeSegments } = options;
     this.contents = new ContentTable({
       extents: metastore.extents,
@@ -103,6 +113,7 @@ export class DataPath {
   }
 
   async close(): Promise<void> {
+    this.ahead.close();
     await this.#workers.close();
   }
 }
