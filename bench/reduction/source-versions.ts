@@ -65,7 +65,7 @@ export class SourceVersions implements Generations {
     const lines = (tryRead(path) ?? tryRead(fallback) ?? '').split('\n');
     const edits = 1 + this.#choices.below(EDITS_MAX);
     for (let edit = 0; edit < edits; edit += 1) {
-      const at = this.#choices.below(lines.length);
+      const at = this.#choices.below(lines.length + 1);
       const removed = this.#choices.below(LINES_PER_EDIT_MAX);
       const added = Array.from({ length: this.#choices.below(LINES_PER_EDIT_MAX) }, () =>
         this.#newLine(lines),
@@ -77,7 +77,7 @@ export class SourceVersions implements Generations {
 
   /** A line of the file with another word in it. */
   #newLine(lines: readonly string[]): string {
-    const line = this.#choices.pick(lines).slice(0, 200);
+    const line = (lines[this.#choices.below(lines.length + 1)] ?? '').slice(0, 200);
     const word = this.#choices.bytes(5).toString('hex');
     return line.replace(/\w{4,}/, word);
   }
