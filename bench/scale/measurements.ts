@@ -23,7 +23,6 @@ export interface Measured {
   /** undefined: the daemon was not there all the time. */
   readonly daemonCpuSeconds?: number;
   readonly diskReadBytes?: number;
-  readonly writtenBytes?: number;
 }
 
 export interface Pass {
@@ -157,7 +156,6 @@ class Passage {
       seconds,
       daemonCpuSeconds: after.cpuSeconds - before.cpuSeconds,
       diskReadBytes: after.diskReadBytes - before.diskReadBytes,
-      writtenBytes: after.writtenBytes - before.writtenBytes,
     });
   }
 

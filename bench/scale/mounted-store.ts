@@ -17,7 +17,6 @@ export interface DaemonCost {
   readonly cpuSeconds: number;
   /** From the disk, not from the page cache. */
   readonly diskReadBytes: number;
-  readonly writtenBytes: number;
 }
 
 export class MountedStore {
@@ -67,7 +66,6 @@ export class MountedStore {
     return {
       cpuSeconds: cpuSecondsOf(pid),
       diskReadBytes: valueOf('read_bytes'),
-      writtenBytes: valueOf('write_bytes'),
     };
   }
 

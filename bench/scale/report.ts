@@ -35,7 +35,7 @@ export function formatScale({ command, seed, small, large }: ScaleReport): strin
     'large / small: the median (min to max) of the rounds. Disk reads are those of the large store.',
     '',
     ...formatMarkdownTable(
-      ['operation', 'small', 'large', 'ratio', 'CPU small', 'CPU large', 'read', 'written'],
+      ['operation', 'small', 'large', 'ratio', 'CPU small', 'CPU large', 'read'],
       namesOf(large).map((name) => formatRow(name, small, large)),
     ),
     '',
@@ -79,7 +79,6 @@ function formatRow(name: string, small: StoreResult, large: StoreResult): string
     formatRatio(spreadOf(ratios)),
     ...cpu.map(milliseconds),
     bytes(pick(large, (one) => one.diskReadBytes)),
-    bytes(pick(large, (one) => one.writtenBytes)),
   ];
 }
 

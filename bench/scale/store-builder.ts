@@ -31,7 +31,12 @@ import {
   type Shape,
 } from './shape.ts';
 
-const CACHE_KIBIBYTES = 512 * 1024;
+const CACHE_KIBIBYTES = 2 * 1024 * 1024;
+/**
+ * The index of fingerprints is made of so many chunks, and gets the others one by one: its pages are
+ * then as full as those of an index that has grown, and not all to the brim.
+ */
+const SORTED_SHARE = 0.7;
 const ROWS_PER_TRANSACTION = 2 ** 20;
 /** 2025-01-01. */
 const TIME_SECONDS = 1_735_689_600;
@@ -109,13 +114,8 @@ class StoreBuilder {
     note('extents');
     this.#insertExtents();
     note('chunks and packs');
-    database.exec('DROP INDEX chunk_h; DROP INDEX pack_arena');
+    database.exec('DROP INDEX chunk_h');
     const arenas = await this.#insertChunks();
-    note('indexes');
-    for (const table of ['chunk', 'pack']) {
-      const index = /^CREATE (UNIQUE )?INDEX .*$/m.exec(definitionsOf(table));
-      database.exec(expectDefined(index?.[0], `the index of ${table}`));
-    }
     this.#saveCounters(arenas);
     database.exec('COMMIT');
     database.pragma('journal_mode = WAL');
@@ -217,7 +217,13 @@ class StoreBuilder {
       `INSERT INTO chunk VALUES (?, ?, 1, ?, ?, ${CHUNK_BYTES}, ${CHUNK_BYTES})`,
     );
     const pack = database.prepare('INSERT INTO pack VALUES (?, ?, ?, ?, ?)');
+    const firstUnsorted = SORTED_SHARE * this.#shape.chunks;
+    let isIndexed = false;
     for await (const { packId, arena, firstChunk, fingerprints } of maker.packs()) {
+      if (!isIndexed && firstChunk >= firstUnsorted) {
+        isIndexed = true;
+        this.#createIndex();
+      }
       fingerprints.forEach((fingerprint, index) => {
         chunk.run(firstChunk + index, fingerprint, packId, index);
         this.#noteRow();
@@ -231,6 +237,12 @@ class StoreBuilder {
        FROM pack GROUP BY arena`,
     );
     return maker.arenas;
+  }
+
+  #createIndex(): void {
+    this.#parts.note('index of fingerprints, and the rest of the chunks');
+    const definition = /^CREATE UNIQUE INDEX .*$/m.exec(definitionsOf('chunk'));
+    this.#parts.database.exec(expectDefined(definition?.[0], 'the index of fingerprints'));
   }
 
   #saveCounters(arenas: number): void {

@@ -173,8 +173,7 @@ export class StoreAssembly {
       },
       ingest: contentIngest,
       gather,
-      statistics: () =>
-        hostStatistics(this.#setup.storePath, this.#files.metastore.counters, this.#files.space),
+      statistics: () => hostStatistics(this.#files.metastore.counters, this.#files.space),
     });
   }
 
