@@ -174,8 +174,7 @@ export class StoreAssembly {
       ingest: contentIngest,
       gather,
       ahead,
-      statistics: () =>
-        hostStatistics(this.#setup.storePath, this.#files.metastore.counters, this.#files.space),
+      statistics: () => hostStatistics(this.#files.metastore.counters, this.#files.space),
     });
   }
 

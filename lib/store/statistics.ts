@@ -74,12 +74,8 @@ function peakResidentBytes(): number {
 }
 
 /** Used is what the store takes, available what the host still has: `df` then means what it says. */
-export function hostStatistics(
-  storePath: string,
-  counters: Counters,
-  space: HostSpace,
-): FileSystemStatistics {
-  const used = Math.ceil(hostBytes(storePath) / BLOCK_BYTES);
+export function hostStatistics(counters: Counters, space: HostSpace): FileSystemStatistics {
+  const used = Math.ceil(space.usedBytes / BLOCK_BYTES);
   const available = Math.floor(space.availableBytes / BLOCK_BYTES);
   const files = counters.files + counters.directories + counters.otherInodes;
   return {
