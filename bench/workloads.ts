@@ -184,7 +184,7 @@ const synchronised: Suite = [
     name: 'rsync-noop',
     title: '`rsync -a` of the tree with nothing to do',
     source: undefined,
-    script: `${rsyncAgain}; durable`,
+    script: rsyncAgain,
     warmUp: rsyncAgain,
     needs: 'rsync-tree',
     unit: 's',

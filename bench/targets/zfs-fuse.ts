@@ -3,6 +3,7 @@
 
 import { mkdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 import { runProgram } from '../../examples/programs.ts';
 import { Daemon } from '../daemon.ts';
@@ -12,6 +13,9 @@ import { forgetCached } from '../page-cache.ts';
 import { missingOf } from '../requirements.ts';
 import type { Target } from '../target.ts';
 import type { Workload } from '../workloads.ts';
+
+const EXPORT_ATTEMPTS = 10;
+const EXPORT_PAUSE_MS = 200;
 
 /** A property that means nothing. */
 const DURABLE = 'bench:durable';
@@ -67,10 +71,20 @@ export class ZfsFuseTarget implements Target {
 
   /** Export and import, since the daemon has a cache of its own. */
   async forget(signal: AbortSignal): Promise<void> {
-    await runProgram('zpool', ['export', this.#pool], {});
+    await this.#export(signal);
     await forgetCached(this.#vdev, signal);
     const folder = dirname(this.#vdev);
     await runProgram('zpool', ['import', '-o', 'cachefile=none', '-d', folder, this.#pool], {});
+  }
+
+  /** The pool is busy until the kernel has told of the last close, which it does in its own time. */
+  async #export(signal: AbortSignal): Promise<void> {
+    for (let attempt = 1; ; attempt += 1) {
+      const isLast = attempt === EXPORT_ATTEMPTS;
+      const result = await runProgram('zpool', ['export', this.#pool], { mayFail: !isLast });
+      if (result.code === 0) return;
+      await sleep(EXPORT_PAUSE_MS, undefined, { signal });
+    }
   }
 
   /** What the pool has allocated, to three digits: the file keeps blocks that were freed. */
