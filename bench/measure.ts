@@ -1,58 +1,80 @@
-// Runs a workload and takes its time: the wall's, the programs' and the daemon's.
+// Runs a workload and takes its time: the wall's, the programs' and the daemon's; and its bytes.
 
-import { join } from 'node:path';
+import { readFileSync, rmSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { fileURLToPath } from 'node:url';
 
 import { runShell } from '../examples/programs.ts';
+import { deviceBytesWritten } from './disk-usage.ts';
 import { cpuSecondsOf, residentBytesPeakOf, resetPeak } from './processes.ts';
 import type { Sample } from './samples.ts';
 import { packageNames } from './source-tree.ts';
-import type { Target } from './targets.ts';
+import type { Target } from './target.ts';
 import type { Workload } from './workloads.ts';
 
-export interface Folders {
+/** What the scripts are given. */
+export interface Setting {
   readonly sources: string;
   readonly tree: string;
   /** A file to be made on the host's file system. */
   readonly scratch: string;
   /** Memory to have at hand before each measurement. */
   readonly memoryBytes: number;
+  /** Of this round. */
+  readonly seed: string;
+  /** How long a workload runs that goes by time, in seconds. */
+  readonly duration: number;
+  readonly signal: AbortSignal;
 }
 
+type Measured = Omit<Sample, 'round' | 'workload' | 'target' | 'bytes'>;
+
 /** A target that takes longer hangs. */
-const SCRIPT_TIMEOUT_MS = 300_000;
+const SCRIPT_TIMEOUT_MS = 600_000;
+
+/** The clients lie beside this file when compiled. */
+const clients = fileURLToPath(new URL('.', import.meta.url));
 
 /** @throws Error  with what the program said that failed, or when interrupted */
 export async function measure(
   workload: Workload,
   target: Target,
-  folders: Folders,
-  signal: AbortSignal,
-): Promise<Omit<Sample, 'round' | 'workload' | 'target' | 'bytes'>> {
-  await runScript(workload.warmUp, target, folders, signal);
-  if (workload.isCold === true) await target.forget(join(target.directory, 'write-unique'), signal);
-  // What others left to write does not compete with what is measured.
-  else await runShell('sync', [], { signal });
-  await runScript(touchMemory(folders), target, folders, signal);
+  setting: Setting,
+): Promise<Measured> {
+  const { signal, scratch } = setting;
+  await runScript(workload.warmUp, target, setting);
+  const diskBytesBefore = await target.diskBytes();
+  if (workload.isCold === true) await target.forget(signal);
+  await runScript(touchMemory(setting), target, setting);
+  // What others left to write does not compete with what is measured, nor count as written by it.
+  await runShell('sync', [], { signal });
   const { daemonPid } = target;
   if (daemonPid !== undefined) resetPeak(daemonPid);
   const daemonCpuBefore = daemonPid === undefined ? 0 : cpuSecondsOf(daemonPid);
-  const output = await runScript(timed(workload.script), target, folders, signal);
-  return {
+  const writtenBefore = deviceBytesWritten(dirname(scratch));
+  const output = await runScript(timed(target.scriptOf(workload)), target, setting);
+  const measured = {
     ...parseTimes(output),
     daemonCpuSeconds:
       daemonPid === undefined ? undefined : cpuSecondsOf(daemonPid) - daemonCpuBefore,
     daemonResidentBytesPeak: daemonPid === undefined ? undefined : residentBytesPeakOf(daemonPid),
+    writes: workload.unit === 'writes/s' ? readCount(resultOf(scratch)) : undefined,
+    diskBytesBefore,
+    diskBytes: await target.diskBytes(),
   };
+  await runShell('sync', [], { signal });
+  const writtenAfter = deviceBytesWritten(dirname(scratch));
+  const isKnown = writtenBefore !== undefined && writtenAfter !== undefined;
+  return { ...measured, deviceBytes: isKnown ? writtenAfter - writtenBefore : undefined };
 }
 
 /** Runs what another workload needs, without a clock. */
 export async function runUntimed(
   workload: Workload,
   target: Target,
-  folders: Folders,
-  signal: AbortSignal,
+  setting: Setting,
 ): Promise<void> {
-  await runScript(workload.script, target, folders, signal);
+  await runScript(target.scriptOf(workload), target, setting);
 }
 
 /**
@@ -60,9 +82,19 @@ export async function runUntimed(
  * needs a page first pays for getting it again: with that a write took three times as long. Done with
  * a file as the host's file system makes it, since the kernel hands out again what is of like size.
  */
-function touchMemory({ scratch, memoryBytes }: Folders): string {
+function touchMemory({ scratch, memoryBytes }: Setting): string {
   const count = Math.ceil(memoryBytes / 2 ** 20);
   return `dd if=/dev/zero of="${scratch}" bs=1M count=${count} status=none; rm "${scratch}"`;
+}
+
+function resultOf(scratch: string): string {
+  return `${scratch}.result`;
+}
+
+function readCount(path: string): number {
+  const count = Number(readFileSync(path, 'utf8'));
+  rmSync(path);
+  return count;
 }
 
 /** Neither the start of bash nor that of node is in the time. */
@@ -75,17 +107,17 @@ function timed(script: string): string {
     times`;
 }
 
-async function runScript(
-  script: string,
-  target: Target,
-  { sources, tree }: Folders,
-  signal: AbortSignal,
-): Promise<string> {
+async function runScript(script: string, target: Target, setting: Setting): Promise<string> {
+  const { sources, tree, scratch, seed, duration, signal } = setting;
   // The variables come as arguments, since the shell inherits our environment.
-  const prologue = 'LC_ALL=C; T=$1; S=$2; cd "$3"; shift 3';
+  const prologue = `LC_ALL=C; T=$1; S=$2; RESULT=$3; SEED=$4; DURATION=$5; NODE=$6; CLIENTS=$7
+    cd "$8"; shift 8
+    durable() { ${target.durable}; }
+    bench() { "$NODE" "$CLIENTS/$1.js" "\${@:2}"; }`;
+  const values = [target.directory, sources, resultOf(scratch), seed, String(duration)];
   const { stdout } = await runShell(
     `${prologue}\n${script}`,
-    ['bench', target.directory, sources, tree, ...packageNames],
+    ['bench', ...values, process.execPath, clients, tree, ...packageNames],
     { signal: AbortSignal.any([signal, AbortSignal.timeout(SCRIPT_TIMEOUT_MS)]) },
   );
   return stdout;

@@ -14,16 +14,25 @@ export const coldMethod = canDropCaches
   ? 'drop_caches'
   : 'posix_fadvise of each file (drop_caches is not permitted here)';
 
-/** @param path a file, or a folder that stands for all files in it */
-export async function forgetCached(path: string, signal: AbortSignal): Promise<void> {
+const loadPrograms =
+  'dd if=/dev/zero of=/dev/null count=1 status=none; cat /dev/null; ' +
+  'for program in sync find tar rm; do "$program" --version; done';
+
+/**
+ * @param path a file, or a folder that stands for all files in it
+ * @param andAlso bash that loads another program into memory
+ */
+export async function forgetCached(
+  path: string,
+  signal: AbortSignal,
+  andAlso = 'true',
+): Promise<void> {
   // Dirty pages stay, whatever is asked.
   await runProgram('sync', ['-f', path], { signal });
   if (canDropCaches) writeFileSync(DROP_CACHES, '3');
   else for (const file of filesBelow(path)) await adviseAway(file, signal);
-  // The programs themselves were forgotten too.
-  await runShell('dd if=/dev/zero of=/dev/null count=1 status=none; sync --version', [], {
-    signal,
-  });
+  // The programs that read were forgotten too.
+  await runShell(`${loadPrograms}; ${andAlso}`, [], { signal });
 }
 
 /** dd(1): `iflag=nocache count=0` drops the cache of a whole file. */

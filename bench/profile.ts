@@ -14,7 +14,7 @@ import { cpuSecondsOf } from './processes.ts';
 import { IDLE, timeByLayer, type CpuProfile, type Span } from './profile/layers.ts';
 import { readProfiles, withDaemon } from './profile/profiled-daemon.ts';
 import { profiledWorkloads, type ProfiledWorkload } from './profile/workloads.ts';
-import { formatMarkdownTable } from './report.ts';
+import { formatMarkdownTable } from './table.ts';
 import { findSourceTree, packageNames } from './source-tree.ts';
 import { makeSourceFolder, sourceNames, writeSources } from './sources.ts';
 

@@ -16,9 +16,13 @@ export class ProgressReport implements Observer, Disposable {
     this.#bar.update(done, this.#total, `round ${round}: ${workload.name} on ${target.name}`);
   }
 
-  onSample({ round, workload, target, seconds, bytes }: Parameters<Observer['onSample']>[0]): void {
+  onSample(sample: Parameters<Observer['onSample']>[0]): void {
     if (process.stderr.isTTY) return;
-    const speed = `${(bytes / seconds / 1e6).toFixed(0)} MB/s`;
+    const { round, workload, target, seconds, bytes, writes } = sample;
+    const speed =
+      writes === undefined
+        ? `${(bytes / seconds / 1e6).toFixed(0)} MB/s`
+        : `${(writes / seconds).toFixed(0)} writes/s`;
     process.stderr.write(
       `round ${round}: ${workload} on ${target}: ${seconds.toFixed(3)} s, ${speed}\n`,
     );

@@ -18,7 +18,7 @@ import {
   repositoryKinds,
   type Repository,
 } from './reduction/repositories.ts';
-import { formatMarkdownTable } from './report.ts';
+import { formatMarkdownTable } from './table.ts';
 
 interface Options {
   readonly seed: string;

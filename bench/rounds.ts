@@ -1,14 +1,15 @@
 // Runs the workloads on the targets, round by round. Within a round the targets take turns at each
-// workload, so that a machine that gets slower or busier does so for all of them.
+// workload, so that a machine that gets slower or busier does so for all of them; each round begins
+// with another target.
 
 import { createHash } from 'node:crypto';
 
 import { describeError } from '../lib/errors.ts';
-import { measure, runUntimed, type Folders } from './measure.ts';
+import { measure, runUntimed, type Setting } from './measure.ts';
 import type { Failure, Sample } from './samples.ts';
-import { writeSources, type SourceName } from './sources.ts';
-import type { Target } from './targets.ts';
-import { workloads as allWorkloads, type Suite, type Workload } from './workloads.ts';
+import { OVERWRITE_BYTES, writeSources, type SourceName } from './sources.ts';
+import type { Target } from './target.ts';
+import { needsOf, type Suite, type Workload } from './workloads.ts';
 
 export interface Plan {
   readonly rounds: number;
@@ -17,7 +18,7 @@ export interface Plan {
   readonly treeBytes: number;
   readonly suites: readonly Suite[];
   readonly targets: readonly Target[];
-  readonly folders: Folders;
+  readonly setting: Omit<Setting, 'seed' | 'memoryBytes' | 'signal'>;
 }
 
 export interface Observer {
@@ -45,9 +46,14 @@ export async function runRounds(
 
 /** How many measurements the plan has. */
 export function countMeasurements({ rounds, suites, targets }: Plan): number {
-  const pairs = suites.flat().flatMap((workload) => targetsOf(workload, targets));
-  return rounds * pairs.length;
+  return suites.flat().reduce((sum, workload) => {
+    const { roundsMax = rounds } = workload;
+    return sum + Math.min(rounds, roundsMax) * targetsOf([workload], targets).length;
+  }, 0);
 }
+
+/** More than this is never touched before a measurement, since that takes time as well. */
+const MEMORY_BYTES_MAX = 2 ** 30;
 
 class Run implements Outcome {
   readonly samples: Sample[] = [];
@@ -67,24 +73,29 @@ class Run implements Outcome {
   }
 
   async runRound(round: number): Promise<void> {
-    const { suites, folders, seed, fileBytes } = this.#plan;
-    writeSources(folders.sources, sourcesOf(suites), {
+    const { suites, setting, seed, fileBytes } = this.#plan;
+    const ofRound = suites.map((suite) =>
+      suite.filter(({ roundsMax = round }) => round <= roundsMax),
+    );
+    writeSources(setting.sources, sourcesOf(ofRound), {
       seed: roundSeed(seed, round),
       bytes: fileBytes,
     });
-    for (const suite of suites) await this.#runSuite(round, suite);
+    for (const suite of ofRound) await this.#runSuite(round, suite);
   }
 
   async #runSuite(round: number, suite: Suite): Promise<void> {
-    const { targets } = this.#plan;
+    const targets = rotate(targetsOf(suite, this.#plan.targets), round - 1);
     try {
       for (const target of targets) await this.#start(round, target);
       for (const workload of suite) {
-        for (const target of targetsOf(workload, targets)) await this.#run(round, workload, target);
+        for (const target of targetsOf([workload], targets)) {
+          await this.#run(round, workload, target);
+        }
       }
     } finally {
       this.#finished.clear();
-      for (const target of targets) await target.stop();
+      for (const target of targets) await this.#stop(target);
     }
   }
 
@@ -100,22 +111,35 @@ class Run implements Outcome {
     }
   }
 
+  /** One that cannot be taken away keeps none of the others. */
+  async #stop(target: Target): Promise<void> {
+    try {
+      await target.stop();
+    } catch (error) {
+      this.#unavailable.add(target);
+      const message = `cannot be taken away: ${describeError(error)}`;
+      const failure = { round: 0, workload: undefined, target: target.name, message };
+      this.failures.push(failure);
+      this.#observer.onFailure(failure);
+    }
+  }
+
   async #run(round: number, workload: Workload, target: Target): Promise<void> {
     this.#observer.onStart({ round, workload, target, done: this.#done });
     this.#done += 1;
     const finished = this.#finished.get(target);
     if (finished === undefined) return;
-    const { folders } = this.#plan;
+    const setting = this.#settingOf(round, workload);
     const which = { round, workload: workload.name, target: target.name };
     try {
-      const needed = allWorkloads.find(({ name }) => name === workload.needs);
-      if (needed !== undefined && !finished.has(needed.name)) {
-        await runUntimed(needed, target, folders, this.#signal);
+      for (const needed of needsOf(workload)) {
+        if (finished.has(needed.name)) continue;
+        await runUntimed(needed, target, setting);
         finished.add(needed.name);
       }
-      const measured = await measure(workload, target, folders, this.#signal);
+      const measured = await measure(workload, target, setting);
       finished.add(workload.name);
-      const sample = { ...which, bytes: this.#bytesOf(workload), ...measured };
+      const sample = { ...which, bytes: this.#bytesOf(workload, measured.writes), ...measured };
       this.samples.push(sample);
       this.#observer.onSample(sample);
     } catch (error) {
@@ -123,8 +147,16 @@ class Run implements Outcome {
     }
   }
 
-  #bytesOf({ source }: Workload): number {
+  #settingOf(round: number, workload: Workload): Setting {
+    // A mount has a file in the page cache twice: as its own and as the store's.
+    const memoryBytes = Math.min(2 * this.#bytesOf(workload, undefined), MEMORY_BYTES_MAX);
+    const seed = roundSeed(this.#plan.seed, round);
+    return { ...this.#plan.setting, seed, memoryBytes, signal: this.#signal };
+  }
+
+  #bytesOf({ source }: Workload, writes: number | undefined): number {
     const { fileBytes, treeBytes } = this.#plan;
+    if (writes !== undefined) return writes * OVERWRITE_BYTES;
     if (source === undefined) return treeBytes;
     return source === 'shifted' ? fileBytes + 1 : fileBytes;
   }
@@ -137,8 +169,14 @@ class Run implements Outcome {
   }
 }
 
-function targetsOf(workload: Workload, targets: readonly Target[]): Target[] {
-  return targets.filter(({ name }) => workload.targets.includes(name));
+/** Those that take part in one of the workloads. */
+function targetsOf(workloads: readonly Workload[], targets: readonly Target[]): Target[] {
+  return targets.filter(({ name }) => workloads.some(({ targets }) => targets.includes(name)));
+}
+
+function rotate<Item>(items: readonly Item[], by: number): Item[] {
+  const at = items.length === 0 ? 0 : by % items.length;
+  return [...items.slice(at), ...items.slice(0, at)];
 }
 
 /** Each round writes other data, so that no round finds what an earlier one has stored. */
@@ -146,10 +184,8 @@ function roundSeed(seed: string, round: number): string {
   return createHash('sha256').update(`${seed}\n${round}`).digest('hex');
 }
 
-function sourcesOf(suites: readonly Suite[]): Set<SourceName> {
-  const needed = suites.flat().flatMap((workload) => {
-    const before = allWorkloads.find(({ name }) => name === workload.needs);
-    return before === undefined ? [workload] : [before, workload];
-  });
+/** What these workloads and those that they need read. */
+export function sourcesOf(suites: readonly Suite[]): Set<SourceName> {
+  const needed = suites.flat().flatMap((workload) => [...needsOf(workload), workload]);
   return new Set(needed.flatMap(({ source }) => source ?? []));
 }

@@ -1,19 +1,28 @@
-// npm run bench: how fast dedupfs is, beside a plain directory of the host and a null FUSE filesystem
-// on the same transport. The report goes to standard output, what happens meanwhile to standard error.
+// npm run bench: how fast dedupfs is, beside a plain directory of the host, null filesystems on two
+// FUSE transports, other file systems and backup programs. The report goes to standard output, what
+// happens meanwhile to standard error.
 
 import { mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { describeError } from '../lib/errors.ts';
 import { describeMachine } from './machine.ts';
+import { isMounted } from './mounts.ts';
 import { commandLine, parseOptions, type Options } from './options.ts';
 import { ProgressReport } from './progress-report.ts';
-import { formatMarkdown, summarise, type Report } from './report.ts';
-import { countMeasurements, runRounds, type Plan } from './rounds.ts';
+import { formatForTerminal, formatMarkdown } from './report-text.ts';
+import { summarise, type Report } from './report.ts';
+import { countMeasurements, runRounds, sourcesOf, type Plan } from './rounds.ts';
 import { findSourceTree } from './source-tree.ts';
-import { makeSourceFolder, sourceNames } from './sources.ts';
-import { isMounted, makeTarget } from './targets.ts';
+import { makeSourceFolder } from './sources.ts';
+import { drawReport } from './svg.ts';
+import type { Target } from './target.ts';
+import { makeTarget } from './targets.ts';
 import { suites } from './workloads.ts';
+
+/** A suite writes at most six files and a few trees: the rest is for what never shrinks again. */
+const CAPACITY_FILES = 8;
+const CAPACITY_BYTES_MIN = 4 * 2 ** 30;
 
 const interruption = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
@@ -24,8 +33,9 @@ const options = parseOptions();
 try {
   const report = await bench(options);
   const markdown = formatMarkdown(report);
-  process.stdout.write(markdown);
+  process.stdout.write(process.stdout.isTTY ? formatForTerminal(report) : markdown);
   if (options.markdown !== undefined) writeFileSync(options.markdown, markdown);
+  if (options.svg !== undefined) writeFileSync(options.svg, drawReport(report));
   if (options.json !== undefined) {
     writeFileSync(options.json, `${JSON.stringify(summarise(report), null, 2)}\n`);
   }
@@ -42,22 +52,24 @@ async function bench(options: Options): Promise<Report> {
   const tree = hasTree ? findSourceTree() : undefined;
   // Mounts are recognised by their path in mountinfo, which has no symbolic links.
   const folder = realpathSync(mkdtempSync(join(options.directory, 'dedupfs-bench-')));
-  const sources = makeSourceFolder(folder, sourceNames.length * fileBytes);
+  const capacityBytes = Math.max(CAPACITY_FILES * fileBytes, CAPACITY_BYTES_MIN);
+  const { targets, absent } = findTargets(options, { folder, capacityBytes });
+  const chosen = suites
+    .map((suite) => suite.filter((workload) => options.workloads.includes(workload)))
+    .filter((suite) => suite.length > 0);
+  const sources = makeSourceFolder(folder, sourcesOf(chosen).size * fileBytes);
   const plan: Plan = {
     rounds: options.rounds,
     seed: options.seed,
     fileBytes,
     treeBytes: tree?.bytes ?? 0,
-    suites: suites
-      .map((suite) => suite.filter((workload) => options.workloads.includes(workload)))
-      .filter((suite) => suite.length > 0),
-    targets: options.targets.map((name) => makeTarget(name, folder)),
-    folders: {
+    suites: chosen,
+    targets,
+    setting: {
       sources,
       tree: tree?.folder ?? folder,
       scratch: join(folder, 'scratch'),
-      // A mount has a file in the page cache twice: as its own and as the store's.
-      memoryBytes: 2 * fileBytes,
+      duration: options.seconds,
     },
   };
   const machine = describeMachine(folder);
@@ -65,6 +77,9 @@ async function bench(options: Options): Promise<Report> {
   try {
     const total = countMeasurements(plan);
     process.stderr.write(`bench: seed ${options.seed}, ${total} measurements in ${folder}\n`);
+    for (const { target, message } of absent) {
+      process.stderr.write(`bench: without ${target}: ${message}\n`);
+    }
     using observer = new ProgressReport(total);
     const outcome = await runRounds(plan, observer, interruption.signal);
     return {
@@ -74,9 +89,11 @@ async function bench(options: Options): Promise<Report> {
       seconds: (Date.now() - startedAt.getTime()) / 1000,
       rounds: options.rounds,
       fileBytes,
+      overwriteSeconds: options.seconds,
       tree,
       machine,
-      targets: options.targets,
+      targets: targets.map(({ name }) => name),
+      absent,
       workloads: plan.suites.flat(),
       samples: outcome.samples,
       failures: outcome.failures,
@@ -85,6 +102,20 @@ async function bench(options: Options): Promise<Report> {
     rmSync(sources, { recursive: true, force: true });
     removeFolder(folder, plan);
   }
+}
+
+/** Those that can run here, and those that cannot. */
+function findTargets(
+  { targets: names }: Options,
+  options: Parameters<typeof makeTarget>[1],
+): { targets: Target[]; absent: Report['absent'] } {
+  const all = names.map((name) => makeTarget(name, options));
+  return {
+    targets: all.filter(({ missing }) => missing === undefined),
+    absent: all.flatMap(({ name, missing }) =>
+      missing === undefined ? [] : [{ target: name, message: missing }],
+    ),
+  };
 }
 
 /** Never removes files while a mount is there: they would be removed through it. */

@@ -1,6 +1,6 @@
 // Measured values and what is computed from them.
 
-import type { TargetName } from './targets.ts';
+import type { TargetName } from './target.ts';
 
 /** One workload on one target, once. */
 export interface Sample {
@@ -15,6 +15,13 @@ export interface Sample {
   /** Processor time of the daemon in the same interval; undefined: there is none. */
   readonly daemonCpuSeconds: number | undefined;
   readonly daemonResidentBytesPeak: number | undefined;
+  /** How many writes it made, where that is the question. */
+  readonly writes: number | undefined;
+  /** What the target occupied on the disk before and after; undefined: it stores nothing. */
+  readonly diskBytesBefore: number | undefined;
+  readonly diskBytes: number | undefined;
+  /** What the host's disk was given to write, by everyone on the machine; undefined: unknown. */
+  readonly deviceBytes: number | undefined;
 }
 
 /** A workload that could not be measured, or a target that could not be started. */
@@ -45,21 +52,33 @@ export function spreadOf(values: readonly number[]): Spread | undefined {
   return { median: (low + high) / 2, min, max };
 }
 
+/** Samples of one workload on one target. */
+export interface Which {
+  readonly workload: string;
+  readonly target: TargetName;
+}
+
+export function samplesOf(samples: readonly Sample[], { workload, target }: Which): Sample[] {
+  return samples.filter((sample) => sample.workload === workload && sample.target === target);
+}
+
 /**
- * The speed of one target as a multiple of another's: the two of each round are compared with one
- * another, and the spread is that of the rounds' ratios. Rounds in which one is missing do not count.
+ * The speed of one as a multiple of another's: the two of each round are compared with one another,
+ * and the spread is that of the rounds' ratios. Rounds in which one is missing do not count.
  */
 export function speedRatio(
   samples: readonly Sample[],
-  { workload, of, to }: { workload: string; of: TargetName; to: TargetName },
+  { of, to }: { readonly of: Which; readonly to: Which },
 ): Spread | undefined {
-  const ours = samples.filter((sample) => sample.workload === workload && sample.target === of);
-  const ratios = ours.flatMap((sample) => {
-    const other = samples.find(
-      ({ workload, target, round }) =>
-        workload === sample.workload && target === to && round === sample.round,
-    );
-    return other === undefined ? [] : [other.seconds / sample.seconds];
+  const others = samplesOf(samples, to);
+  const ratios = samplesOf(samples, of).flatMap((sample) => {
+    const other = others.find(({ round }) => round === sample.round);
+    return other === undefined ? [] : [speedOf(sample) / speedOf(other)];
   });
   return spreadOf(ratios);
+}
+
+/** Writes or bytes per second; the two of a comparison are of one kind. */
+export function speedOf({ writes, bytes, seconds }: Sample): number {
+  return (writes ?? bytes) / seconds;
 }

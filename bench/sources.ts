@@ -9,12 +9,14 @@ import { join } from 'node:path';
 
 import { TextWriter } from './text.ts';
 
-export type SourceName = 'unique' | 'half' | 'shifted';
-export const sourceNames = ['unique', 'half', 'shifted'] as const satisfies readonly SourceName[];
+export const sourceNames = ['unique', 'half', 'shifted', 'image'] as const;
+export type SourceName = (typeof sourceNames)[number];
 
 const MEMORY_FOLDER = '/dev/shm';
 /** Data is made and written in pieces of this size; in `half` they take turns. */
 export const PIECE_BYTES = 2 ** 20;
+/** What overwrite-random writes at once. */
+export const OVERWRITE_BYTES = 4096;
 const ZEROS = Buffer.alloc(PIECE_BYTES);
 
 /** An endless stream of incompressible bytes that seed and name fix: an AES-256-CTR keystream. */
@@ -64,6 +66,19 @@ export function writeSources(
     );
   }
   if (wanted.has('shifted')) writeShifted(folder, bytes);
+  if (wanted.has('image')) writeImage(folder, { seed, bytes });
+}
+
+/** Like the disk of a virtual machine: documents and programs, and a quarter that was never used. */
+function writeImage(folder: string, { seed, bytes }: { seed: string; bytes: number }): void {
+  const stream = new Keystream(seed, 'image');
+  const text = new TextWriter(new Keystream(seed, 'image text'));
+  let pieces = 0;
+  overwrite(join(folder, 'image'), bytes, (pieceBytes) => {
+    const kind = pieces++ % 4;
+    if (kind === 0) return stream.next(pieceBytes);
+    return kind === 1 ? ZEROS.subarray(0, pieceBytes) : text.next(pieceBytes);
+  });
 }
 
 function writeShifted(folder: string, bytes: number): void {

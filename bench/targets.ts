@@ -1,165 +1,46 @@
-// The file systems that are compared. Each is a directory for the workloads, fresh for every suite.
-//
-// Lifecycle: start -> (forget)* -> stop -> start ... -> stop. stop() may be called at any moment,
-// also after a start that failed; it leaves no mount and no process.
+// Makes the targets by their names.
 
-import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { dedupfs, runProgram } from '../examples/programs.ts';
-import { readMounts } from '../lib/kernel/mountinfo.ts';
-import { NullDaemon } from './null-daemon.ts';
-import { forgetCached } from './page-cache.ts';
+import type { Target, TargetName } from './target.ts';
+import { ArchiveTarget, borg, bup, restic } from './targets/archive.ts';
+import { BindfsTarget } from './targets/bindfs.ts';
+import { BtrfsTarget } from './targets/btrfs.ts';
+import { DedupfsTarget } from './targets/dedupfs.ts';
+import { FuseNativeTarget } from './targets/fuse-native.ts';
+import { HostTarget } from './targets/host.ts';
+import { NullTarget } from './targets/null.ts';
+import { ZfsFuseTarget } from './targets/zfs-fuse.ts';
 
-export type TargetName = 'host' | 'null' | 'dedupfs';
-export const targetNames = ['host', 'null', 'dedupfs'] as const satisfies readonly TargetName[];
-
-export interface Target {
-  readonly name: TargetName;
-  /** What is written here goes through the file system under test. */
-  readonly directory: string;
-  /** The process that serves it; undefined for the kernel itself. */
-  readonly daemonPid: number | undefined;
-  start(signal: AbortSignal): Promise<void>;
-  /** The next read of this file comes from the disk. */
-  forget(file: string, signal: AbortSignal): Promise<void>;
-  stop(): Promise<void>;
+export interface TargetOptions {
+  /** On the host's file system; without symbolic links, as mountinfo shows it. */
+  readonly folder: string;
+  /** What a target that is a file system of its own gets; more than all that one suite writes. */
+  readonly capacityBytes: number;
 }
 
-/** @param folder on the host's file system; without symbolic links, as mountinfo shows it */
-export function makeTarget(name: TargetName, folder: string): Target {
+export function makeTarget(name: TargetName, { folder, capacityBytes }: TargetOptions): Target {
+  const directory = join(folder, name);
   switch (name) {
     case 'host':
-      return new HostTarget(join(folder, 'host'));
+      return new HostTarget(directory);
     case 'null':
-      return new NullTarget(join(folder, 'null'));
+      return new NullTarget(directory);
     case 'dedupfs':
-      return new DedupfsTarget(join(folder, 'dedupfs'));
+      return new DedupfsTarget(directory);
+    case 'fuse-native':
+      return new FuseNativeTarget(directory);
+    case 'bindfs':
+      return new BindfsTarget(directory);
+    case 'zfs-fuse':
+      return new ZfsFuseTarget(directory, capacityBytes);
+    case 'btrfs':
+      return new BtrfsTarget(directory, capacityBytes);
+    case 'borg':
+      return new ArchiveTarget(borg, directory);
+    case 'restic':
+      return new ArchiveTarget(restic, directory);
+    case 'bup':
+      return new ArchiveTarget(bup, directory);
   }
-}
-
-/** A plain directory of the host. */
-class HostTarget implements Target {
-  readonly name = 'host';
-  readonly directory: string;
-  readonly daemonPid = undefined;
-
-  constructor(directory: string) {
-    this.directory = directory;
-  }
-
-  async start(): Promise<void> {
-    mkdirSync(this.directory, { recursive: true });
-  }
-
-  async forget(file: string, signal: AbortSignal): Promise<void> {
-    await forgetCached(file, signal);
-  }
-
-  async stop(): Promise<void> {
-    rmSync(this.directory, { recursive: true, force: true });
-  }
-}
-
-/** Our transport with nothing behind it: it discards data, and reads give zeros. */
-class NullTarget implements Target {
-  readonly name = 'null';
-  readonly directory: string;
-  #daemon: NullDaemon | undefined;
-
-  constructor(directory: string) {
-    this.directory = directory;
-  }
-
-  get daemonPid(): number | undefined {
-    return this.#daemon?.pid;
-  }
-
-  async start(signal: AbortSignal): Promise<void> {
-    mkdirSync(this.directory, { recursive: true });
-    this.#daemon = await NullDaemon.start(this.directory, `${this.directory}.log`, signal);
-  }
-
-  /** Its names are in memory only, so that it cannot be mounted again. */
-  async forget(file: string, signal: AbortSignal): Promise<void> {
-    await forgetCached(file, signal);
-  }
-
-  async stop(): Promise<void> {
-    if (isMounted(this.directory)) await detach(this.directory);
-    await this.#daemon?.end();
-    this.#daemon = undefined;
-  }
-}
-
-/** A fresh store beside the host's directory, mounted as a user mounts it. */
-class DedupfsTarget implements Target {
-  readonly name = 'dedupfs';
-  readonly directory: string;
-  readonly #store: string;
-  readonly #log: string;
-  #daemonPid: number | undefined;
-
-  constructor(folder: string) {
-    this.directory = folder;
-    this.#store = `${folder}.store`;
-    this.#log = `${folder}.log`;
-  }
-
-  get daemonPid(): number | undefined {
-    return this.#daemonPid;
-  }
-
-  async start(signal: AbortSignal): Promise<void> {
-    mkdirSync(this.directory, { recursive: true });
-    await mustRunDedupfs(['mount', this.#store, this.directory, '--log', this.#log]);
-    const stats = await mustRunDedupfs(['stats', '--json', this.#store]);
-    ({ daemonPid: this.#daemonPid } = JSON.parse(stats) as { daemonPid: number });
-    signal.throwIfAborted();
-  }
-
-  async forget(_file: string, signal: AbortSignal): Promise<void> {
-    await this.#unmount();
-    await forgetCached(this.#store, signal);
-    await this.start(signal);
-  }
-
-  async stop(): Promise<void> {
-    try {
-      if (isMounted(this.directory)) await this.#unmount();
-    } finally {
-      await this.#stopByForce();
-      rmSync(this.#store, { recursive: true, force: true });
-    }
-  }
-
-  async #unmount(): Promise<void> {
-    await mustRunDedupfs(['umount', this.directory]);
-    this.#daemonPid = undefined;
-  }
-
-  /** For a daemon that does not end when it is asked to. */
-  async #stopByForce(): Promise<void> {
-    if (!isMounted(this.directory)) return;
-    if (this.#daemonPid !== undefined) process.kill(this.#daemonPid, 'SIGKILL');
-    this.#daemonPid = undefined;
-    await detach(this.directory);
-  }
-}
-
-/** Not interrupted: a mount half made is harder to take away than a whole one. */
-async function mustRunDedupfs(args: readonly string[]): Promise<string> {
-  const { code, stdout, stderr } = await dedupfs(args, {});
-  if (code === 0) return stdout;
-  throw new Error(`dedupfs ${args[0]} exited with ${code}: ${stderr.trim()}`);
-}
-
-export function isMounted(directory: string): boolean {
-  return readMounts().some(({ mountpoint }) => mountpoint === directory);
-}
-
-/** Takes the mount away even when it is in use or its daemon is dead. */
-async function detach(directory: string): Promise<void> {
-  if (process.geteuid?.() === 0) await runProgram('umount', ['-l', directory], {});
-  else await runProgram('fusermount3', ['-u', '-z', directory], {});
 }

@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 
 import { dedupfs } from '../../examples/programs.ts';
 import { daemonNodeFlags } from '../../lib/cli/launch.ts';
-import { isMounted } from '../targets.ts';
+import { isMounted } from '../mounts.ts';
 import type { CpuProfile } from './layers.ts';
 
 const program = fileURLToPath(new URL('../../bin/dedupfs.js', import.meta.url));

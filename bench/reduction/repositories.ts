@@ -5,7 +5,7 @@ import { accessSync, constants, lstatSync, mkdirSync, readdirSync } from 'node:f
 import { delimiter, join } from 'node:path';
 
 import { dedupfs, runShell } from '../../examples/programs.ts';
-import { isMounted } from '../targets.ts';
+import { isMounted } from '../mounts.ts';
 
 export interface Repository {
   readonly name: string;

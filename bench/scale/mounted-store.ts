@@ -5,7 +5,7 @@ import { join } from 'node:path';
 
 import { dedupfs, runShell } from '../../examples/programs.ts';
 import { cpuSecondsOf, residentBytesPeakOf } from '../processes.ts';
-import { isMounted } from '../targets.ts';
+import { isMounted } from '../mounts.ts';
 
 /** Of a command, its start included. */
 export interface CommandTime {

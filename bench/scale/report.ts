@@ -1,7 +1,7 @@
 // The table of npm run bench:scale: each operation on the large and the small store, and their ratio.
 
 import { formatBytes, formatCount } from '../../lib/cli/units.ts';
-import { formatMarkdownTable } from '../report.ts';
+import { formatMarkdownTable } from '../table.ts';
 import { spreadOf, type Spread } from '../samples.ts';
 import type { Measured, Pass } from './measurements.ts';
 import type { Shape } from './shape.ts';

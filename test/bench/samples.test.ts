@@ -3,22 +3,14 @@
 import t from 'tap';
 
 import { parseTimes } from '../../bench/measure.ts';
-import { formatMarkdownTable } from '../../bench/report.ts';
-import { speedRatio, spreadOf, type Sample } from '../../bench/samples.ts';
-import type { TargetName } from '../../bench/targets.ts';
+import { parseDeviceStat, parseSize } from '../../bench/disk-usage.ts';
+import { speedRatio, spreadOf } from '../../bench/samples.ts';
+import { formatMarkdownTable, formatRatio, formatTerminalTable } from '../../bench/table.ts';
+import type { TargetName } from '../../bench/target.ts';
+import { makeSample } from './make-sample.ts';
 
-function sample(round: number, target: TargetName, seconds: number): Sample {
-  return {
-    round,
-    workload: 'write',
-    target,
-    bytes: 1e6,
-    seconds,
-    clientCpuSeconds: 0,
-    daemonCpuSeconds: undefined,
-    daemonResidentBytesPeak: undefined,
-  };
-}
+const sample = (round: number, target: TargetName, seconds: number) =>
+  makeSample({ round, workload: 'write', target, seconds });
 
 t.test('the spread is median, least and greatest', (t) => {
   t.same(spreadOf([3, 1, 2]), { median: 2, min: 1, max: 3 });
@@ -39,10 +31,11 @@ t.test('a ratio compares the two of the same round', (t) => {
     // The host's side of this round failed.
     sample(4, 'dedupfs', 1000),
   ];
-  const which = { workload: 'write', of: 'dedupfs', to: 'host' } as const;
-  t.same(speedRatio(samples, which), { median: 0.5, min: 0.5, max: 1 });
-  t.equal(speedRatio(samples, { ...which, to: 'null' }), undefined);
-  t.equal(speedRatio(samples, { ...which, workload: 'read' }), undefined);
+  const of = { workload: 'write', target: 'dedupfs' } as const;
+  const to = { workload: 'write', target: 'host' } as const;
+  t.same(speedRatio(samples, { of, to }), { median: 0.5, min: 0.5, max: 1 });
+  t.equal(speedRatio(samples, { of, to: { ...to, target: 'null' } }), undefined);
+  t.equal(speedRatio(samples, { of: { ...of, workload: 'read' }, to }), undefined);
   t.end();
 });
 
@@ -71,5 +64,32 @@ t.test('a table is aligned in its source too', (t) => {
       '| write-half | dedupfs | 1.5 |',
     ],
   );
+  t.end();
+});
+
+t.test('the same table for a terminal has no bars', (t) => {
+  t.same(formatTerminalTable(['workload', 'borg'], [['read', '1.5']]), [
+    'workload  borg',
+    '--------  ----',
+    'read       1.5',
+  ]);
+  t.end();
+});
+
+t.test('a ratio has as many digits as mean something', (t) => {
+  t.same([0.5234, 5.2349, 17.34, 240.4].map(formatRatio), ['0.52', '5.23', '17.3', '240']);
+  t.end();
+});
+
+t.test('sizes are read as zpool prints them, sectors as the kernel does', (t) => {
+  t.same(['0', '512', '676K', '1.5M', '2G'].map(parseSize), [
+    0,
+    512,
+    676 * 2 ** 10,
+    1.5 * 2 ** 20,
+    2 ** 31,
+  ]);
+  t.throws(() => parseSize('-'), /expected a size, found "-"/);
+  t.equal(parseDeviceStat('  1 2 3 4 5 6 10 8 9 10 11\n'), 5120);
   t.end();
 });
