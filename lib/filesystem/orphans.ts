@@ -8,6 +8,7 @@ import type { Metastore } from '../metastore/metastore.ts';
 import { FileType, HAS_XATTRS, type Inode, type InodeNumber } from '../metastore/inodes.ts';
 import type { ContentIngest } from './content-ingest.ts';
 import type { ContentTable } from './content-table.ts';
+import type { FileContent } from './file-content.ts';
 import type { CommitGate } from './gate.ts';
 
 /** Extents given back in one turn: 64 segments are 256 MiB of file. */
@@ -171,6 +172,7 @@ export class OrphanReclaimer {
       return true;
     }
     const content = this.#contents.find(ino);
+    if (isHeld(inode, content)) return true;
     if (content !== undefined) {
       this.#contents.discard(content);
       this.#ingest.noteDiscarded(content);
@@ -182,4 +184,10 @@ export class OrphanReclaimer {
     inodes.delete(inode);
     return true;
   }
+}
+
+/** Opened once more since it was queued, by its handle (open_by_handle_at): the next gc takes it. */
+function isHeld(inode: Inode, content: FileContent | undefined): boolean {
+  if (content === undefined) return inode.pins > 0;
+  return content.handles > 0 || inode.pins > 1;
 }
