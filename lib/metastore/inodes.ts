@@ -53,6 +53,8 @@ export class Inode {
   btimeNsec = 0;
   /** Changed since its row was written; set through InodeTable.touch. */
   isDirty = false;
+  /** Asked for since it was last passed over when room was needed in memory. */
+  isRecent = false;
   /** Users that hold the object (open handles, file contents): it must not leave memory. */
   pins = 0;
 
@@ -104,7 +106,7 @@ export class InodeTable {
   readonly #select: Database.Statement;
   readonly #replace: Database.Statement;
   readonly #delete: Database.Statement;
-  /** The least recently used first. */
+  /** Those that leave memory next come first, unless they are recent. */
   readonly #cache = new Map<InodeNumber, Inode>();
   readonly #dirty = new Set<Inode>();
 
@@ -121,8 +123,7 @@ export class InodeTable {
   get(ino: InodeNumber): Inode | undefined {
     const known = this.#cache.get(ino);
     if (known !== undefined) {
-      this.#cache.delete(ino);
-      this.#cache.set(ino, known);
+      known.isRecent = true;
       return known;
     }
     const row = this.#select.get(ino) as Row | undefined;
@@ -194,13 +195,22 @@ export class InodeTable {
       // The youngest may be in the hands of the request that is running: with so many pinned, wait.
       if (rest <= RECENT_INODES) return;
       rest -= 1;
-      if (oldest.pins > 0) continue;
-      // Writing a row early is harmless: the batch is one transaction.
-      if (oldest.isDirty) this.#write(oldest);
-      this.#dirty.delete(oldest);
+      if (oldest.pins === 0 && !oldest.isRecent) {
+        this.#drop(oldest);
+        return;
+      }
+      // To the end: a second chance.
+      oldest.isRecent = false;
       this.#cache.delete(oldest.ino);
-      return;
+      this.#cache.set(oldest.ino, oldest);
     }
+  }
+
+  #drop(inode: Inode): void {
+    // Writing a row early is harmless: the batch is one transaction.
+    if (inode.isDirty) this.#write(inode);
+    this.#dirty.delete(inode);
+    this.#cache.delete(inode.ino);
   }
 
   #countBytes(size: number, by: 1 | -1): void {
