@@ -2,7 +2,7 @@
 // commit, so create + write + chmod + utimes + rename of a file cost one row.
 
 import type Database from 'better-sqlite3';
-import { assert } from '../assert.ts';
+import { assert, expectDefined } from '../assert.ts';
 import { BLOCK_BYTES } from './coverage.ts';
 import { LOGICAL_UNIT, type Counters } from './counters.ts';
 import type { StatementSource } from './database.ts';
@@ -27,8 +27,11 @@ export const HAS_XATTRS = 1;
 /** Bound on inodes kept in memory, at about 400 bytes each. */
 const CACHED_INODES_MAX = 32 * 1024;
 
-/** More than one request ever handles. */
-const RECENT_INODES = 256;
+/**
+ * Inodes looked at to make room for one. A request loads a few hundred at most: in that time the hand
+ * does not come round to the recent ones in its hands a second time.
+ */
+const STEPS_MAX = 64;
 
 export class Inode {
   readonly ino: InodeNumber;
@@ -53,6 +56,8 @@ export class Inode {
   btimeNsec = 0;
   /** Changed since its row was written; set through InodeTable.touch. */
   isDirty = false;
+  /** Asked for since the hand of the cache passed it. */
+  isRecent = false;
   /** Users that hold the object (open handles, file contents): it must not leave memory. */
   pins = 0;
 
@@ -104,8 +109,9 @@ export class InodeTable {
   readonly #select: Database.Statement;
   readonly #replace: Database.Statement;
   readonly #delete: Database.Statement;
-  /** The least recently used first. */
   readonly #cache = new Map<InodeNumber, Inode>();
+  /** Where the search for one that may leave memory goes on. */
+  #hand: IterableIterator<Inode> | undefined;
   readonly #dirty = new Set<Inode>();
 
   constructor(connection: StatementSource, counters: Counters) {
@@ -121,8 +127,7 @@ export class InodeTable {
   get(ino: InodeNumber): Inode | undefined {
     const known = this.#cache.get(ino);
     if (known !== undefined) {
-      this.#cache.delete(ino);
-      this.#cache.set(ino, known);
+      known.isRecent = true;
       return known;
     }
     const row = this.#select.get(ino) as Row | undefined;
@@ -187,20 +192,37 @@ export class InodeTable {
   }
 
   #keep(inode: Inode): void {
+    inode.isRecent = true;
     this.#cache.set(inode.ino, inode);
-    let rest = this.#cache.size;
-    if (rest <= CACHED_INODES_MAX) return;
-    for (const oldest of this.#cache.values()) {
-      // The youngest may be in the hands of the request that is running: with so many pinned, wait.
-      if (rest <= RECENT_INODES) return;
-      rest -= 1;
-      if (oldest.pins > 0) continue;
-      // Writing a row early is harmless: the batch is one transaction.
-      if (oldest.isDirty) this.#write(oldest);
-      this.#dirty.delete(oldest);
-      this.#cache.delete(oldest.ino);
-      return;
+    let excess = this.#cache.size - CACHED_INODES_MAX;
+    // An iterator that rests keeps alive what the Map has outgrown since.
+    if (excess <= 0) this.#hand = undefined;
+    for (let step = 0; step < STEPS_MAX && excess > 0; step += 1) {
+      const next = this.#advance();
+      if (next.pins === 0 && !next.isRecent) {
+        this.#drop(next);
+        excess -= 1;
+      }
+      next.isRecent = false;
     }
+  }
+
+  /** The inode that the hand points to; it goes round, and sees what was added behind it. */
+  #advance(): Inode {
+    this.#hand ??= this.#cache.values();
+    let { value } = this.#hand.next() as IteratorResult<Inode, undefined>;
+    if (value === undefined) {
+      this.#hand = this.#cache.values();
+      ({ value } = this.#hand.next() as IteratorResult<Inode, undefined>);
+    }
+    return expectDefined(value, 'the cache is not empty');
+  }
+
+  #drop(inode: Inode): void {
+    // Writing a row early is harmless: the batch is one transaction.
+    if (inode.isDirty) this.#write(inode);
+    this.#dirty.delete(inode);
+    this.#cache.delete(inode.ino);
   }
 
   #countBytes(size: number, by: 1 | -1): void {
