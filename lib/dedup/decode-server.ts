@@ -110,13 +110,15 @@ class AheadDecoder {
     const isWhole = wanted.length === frame.entries.length && target.room >= frame.plainBytes;
     const plain = isWhole ? target.rest(frame.plainBytes) : this.#scratchFor(frame.plainBytes);
     decompressInto(frame.stored, frame.codec, plain);
-    let offset = 0;
-    frame.entries.forEach((entry, position) => {
-      const bytes = plain.subarray(offset, offset + entry.plainBytes);
-      offset += entry.plainBytes;
-      if (!wanted.includes(frame.first + position)) return;
-      target.take(bytes, isWhole, () => this.#isRight(bytes, entry.fingerprint, target.indexed));
-    });
+    let [position, offset] = [0, 0];
+    for (const index of wanted) {
+      for (; position < index - frame.first; position += 1) {
+        offset += frame.entries[position]?.plainBytes ?? 0;
+      }
+      const { fingerprint, plainBytes } = expectDefined(frame.entries[position], 'entry');
+      const bytes = plain.subarray(offset, offset + plainBytes);
+      target.take(bytes, isWhole, () => this.#isRight(bytes, fingerprint, target.indexed));
+    }
   }
 
   #isRight(plain: Buffer, fingerprint: Buffer, indexed: Uint8Array): boolean {

@@ -58,13 +58,22 @@ export class DentryTable {
     return entry === undefined ? undefined : { ino: entry[1], type: entry[2] };
   }
 
+  /** What a lookup would find that has nothing in memory: for fsck. */
+  findStored(parent: InodeNumber, name: Buffer): InodeNumber | undefined {
+    return entryOf(this.#stored(parent, nameHash(name)), name)?.[1];
+  }
+
   /** The entries whose cookie a name of this hash may have, in order. */
   #entriesFrom(parent: InodeNumber, hash: number): readonly ListedDentry[] {
     const known = this.#known.get(parent, hash);
     if (known !== undefined) return known;
-    const entries = this.#window.all(parent, hash, hash) as ListedDentry[];
+    const entries = this.#stored(parent, hash);
     this.#known.put(parent, hash, entries);
     return entries;
+  }
+
+  #stored(parent: InodeNumber, hash: number): ListedDentry[] {
+    return this.#window.all(parent, hash, hash) as ListedDentry[];
   }
 
   /** Whether a name can be inserted: the numbers for its hash are not all taken. */

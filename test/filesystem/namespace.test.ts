@@ -207,26 +207,29 @@ t.test('a removed file stays until the kernel has given back every lookup of it'
   await assertStoreClean(t, store);
 });
 
-t.test('an orphan that is opened by its number while it waits to be given back stays', async (t) => {
-  const { store, driver } = await openFresh(t);
-  const file = await driver.put('file', Buffer.from('content'));
-  const folder = await driver.makeDirectory('folder');
-  await driver.change((fs) => fs.unlink(ROOT_INO, Buffer.from('file')));
-  await driver.change((fs) => fs.removeDirectory(ROOT_INO, Buffer.from('folder')));
-  driver.forget(file);
-  driver.forget(folder);
-  const { fh } = driver.fs.open(file, { flags: 0 });
-  const listing = driver.fs.openDirectory(folder);
-  await turns();
-  t.equal((await driver.read(fh, 0, 20)).toString(), 'content');
-  t.equal(driver.fs.getAttributes(folder).nlink, 0);
-  driver.release(fh);
-  driver.fs.releaseDirectory(listing);
-  await store.gc();
-  t.throws(() => driver.fs.getAttributes(file), { code: 'ENOENT' });
-  t.throws(() => driver.fs.getAttributes(folder), { code: 'ENOENT' });
-  await assertStoreClean(t, store);
-});
+t.test(
+  'an orphan that is opened by its number while it waits to be given back stays',
+  async (t) => {
+    const { store, driver } = await openFresh(t);
+    const file = await driver.put('file', Buffer.from('content'));
+    const folder = await driver.makeDirectory('folder');
+    await driver.change((fs) => fs.unlink(ROOT_INO, Buffer.from('file')));
+    await driver.change((fs) => fs.removeDirectory(ROOT_INO, Buffer.from('folder')));
+    driver.forget(file);
+    driver.forget(folder);
+    const { fh } = driver.fs.open(file, { flags: 0 });
+    const listing = driver.fs.openDirectory(folder);
+    await turns();
+    t.equal((await driver.read(fh, 0, 20)).toString(), 'content');
+    t.equal(driver.fs.getAttributes(folder).nlink, 0);
+    driver.release(fh);
+    driver.fs.releaseDirectory(listing);
+    await store.gc();
+    t.throws(() => driver.fs.getAttributes(file), { code: 'ENOENT' });
+    t.throws(() => driver.fs.getAttributes(folder), { code: 'ENOENT' });
+    await assertStoreClean(t, store);
+  },
+);
 
 t.test('dots find an inode and its directory by number', async (t) => {
   const { store, driver } = await openFresh(t);

@@ -63,8 +63,7 @@ function* findInName(
   else if ((mode & FileType.MASK) >> 12 !== type) {
     yield `${entry} has type ${type}, inode ${ino} has type ${(mode & FileType.MASK) >> 12}`;
   }
-  const found = metastore.dentries.find(parent, name);
-  if (found?.ino !== ino) {
+  if (metastore.dentries.findStored(parent, name) !== ino) {
     yield `${entry} has cookie ${cookie}, expected ${nameHash(name)}: it cannot be looked up`;
   }
 }
