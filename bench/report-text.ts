@@ -12,7 +12,7 @@ import {
   formatTerminalTable,
   none,
 } from './table.ts';
-import { targetTitles, type TargetName } from './target.ts';
+import { targetRoundsMax, targetTitles, type TargetName } from './target.ts';
 import type { Workload } from './workloads.ts';
 
 interface Table {
@@ -31,7 +31,8 @@ export function formatMarkdown(report: Report): string {
     ...absenceLines(report),
     '',
     'What dedupfs is to reach. Ratios are of speeds, so more is better: the median (min to max) over the',
-    'rounds of what the two reached in the same round.',
+    'rounds of what the two reached in the same round. Scale and total reduction have programs of their',
+    'own: npm run bench:scale, npm run bench:reduction.',
     '',
     ...table(goalTable(report)),
     '',
@@ -94,9 +95,13 @@ function headLines(report: Report): string[] {
   return [...lines, `- tree: ${size}, ${formatBytes(tree.bytes)}: node_modules of ${names}`];
 }
 
-/** Workloads that take part in the first rounds only. */
-function limitedLines({ workloads, rounds, overwriteSeconds }: Report): string[] {
-  const lines = workloads
+/** What takes part in the first rounds only. */
+function limitedLines({ workloads, targets, rounds, overwriteSeconds }: Report): string[] {
+  const limits = [
+    ...workloads.map(({ name, roundsMax }) => ({ name, roundsMax })),
+    ...targets.map((name) => ({ name, roundsMax: targetRoundsMax[name] })),
+  ];
+  const lines = limits
     .filter(({ roundsMax = rounds }) => roundsMax < rounds)
     .map(({ name, roundsMax = rounds }) => `${name} in ${plural(roundsMax, 'round')}`);
   const overwrites = workloads.some(({ unit }) => unit === 'writes/s')

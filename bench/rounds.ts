@@ -8,7 +8,7 @@ import { describeError } from '../lib/errors.ts';
 import { measure, runUntimed, type Setting } from './measure.ts';
 import type { Failure, Sample } from './samples.ts';
 import { OVERWRITE_BYTES, writeSources, type SourceName } from './sources.ts';
-import type { Target } from './target.ts';
+import { targetRoundsMax, type Target } from './target.ts';
 import { needsOf, type Suite, type Workload } from './workloads.ts';
 
 export interface Plan {
@@ -46,10 +46,13 @@ export async function runRounds(
 
 /** How many measurements the plan has. */
 export function countMeasurements({ rounds, suites, targets }: Plan): number {
-  return suites.flat().reduce((sum, workload) => {
-    const { roundsMax = rounds } = workload;
-    return sum + Math.min(rounds, roundsMax) * targetsOf([workload], targets).length;
-  }, 0);
+  const pairs = suites.flat().flatMap((workload) =>
+    targetsOf([workload], targets).map(({ name }) => {
+      const { roundsMax = rounds } = workload;
+      return Math.min(rounds, roundsMax, targetRoundsMax[name] ?? rounds);
+    }),
+  );
+  return pairs.reduce((sum, count) => sum + count, 0);
 }
 
 /** More than this is never touched before a measurement, since that takes time as well. */
@@ -84,8 +87,17 @@ class Run implements Outcome {
     for (const suite of ofRound) await this.#runSuite(round, suite);
   }
 
+  /** Those of a suite, each round another one first. */
+  #targetsOf(round: number, suite: Suite): Target[] {
+    const targets = targetsOf(suite, this.#plan.targets);
+    return rotate(
+      targets.filter(({ name }) => round <= (targetRoundsMax[name] ?? round)),
+      round - 1,
+    );
+  }
+
   async #runSuite(round: number, suite: Suite): Promise<void> {
-    const targets = rotate(targetsOf(suite, this.#plan.targets), round - 1);
+    const targets = this.#targetsOf(round, suite);
     try {
       for (const target of targets) await this.#start(round, target);
       for (const workload of suite) {
@@ -95,7 +107,7 @@ class Run implements Outcome {
       }
     } finally {
       this.#finished.clear();
-      for (const target of targets) await this.#stop(target);
+      for (const target of targets) await this.#stop(round, target);
     }
   }
 
@@ -112,13 +124,13 @@ class Run implements Outcome {
   }
 
   /** One that cannot be taken away keeps none of the others. */
-  async #stop(target: Target): Promise<void> {
+  async #stop(round: number, target: Target): Promise<void> {
     try {
       await target.stop();
     } catch (error) {
       this.#unavailable.add(target);
       const message = `cannot be taken away: ${describeError(error)}`;
-      const failure = { round: 0, workload: undefined, target: target.name, message };
+      const failure = { round, workload: undefined, target: target.name, message };
       this.failures.push(failure);
       this.#observer.onFailure(failure);
     }

@@ -31,6 +31,9 @@ export const targetTitles: Record<TargetName, string> = {
   bup: 'bup split, and bup index and save for trees, with the defaults',
 };
 
+/** Fewer rounds for one that takes minutes for each, and that no goal names. */
+export const targetRoundsMax: Partial<Record<TargetName, number>> = { bup: 2 };
+
 /**
  * Lifecycle: start -> (forget)* -> stop -> start ... -> stop. stop() may be called at any moment,
  * also after a start that failed; it leaves no mount, no device and no process.

@@ -56,9 +56,12 @@ export abstract class ServedTarget implements Target {
   }
 
   protected async unmount(): Promise<void> {
-    await unmount(this.directory);
-    await this.#daemon?.end();
-    this.#daemon = undefined;
+    try {
+      await unmount(this.directory);
+    } finally {
+      await this.#daemon?.end();
+      this.#daemon = undefined;
+    }
     // A daemon that had to be killed leaves its mount.
     await unmount(this.directory);
   }

@@ -102,9 +102,12 @@ export class ZfsFuseTarget implements Target {
     if (this.#daemon !== undefined) {
       await runProgram('zpool', ['destroy', '-f', this.#pool], { mayFail: true });
     }
-    await unmount(this.directory);
-    await this.#daemon?.end();
-    this.#daemon = undefined;
+    try {
+      await unmount(this.directory);
+    } finally {
+      await this.#daemon?.end();
+      this.#daemon = undefined;
+    }
     await unmount(this.directory);
     rmSync(dirname(this.#vdev), { recursive: true, force: true });
   }
