@@ -24,10 +24,15 @@ const STATFS = 20;
 
 /** Each returns the seconds of what counts. */
 const actions: Record<string, (path: string, argument: string) => number> = {
-  /** Looks up the files that a list on the host names; their folders are known before. */
+  /** Makes the kernel know the folders of the files that a list on the host names. */
+  folders(root, list) {
+    const folders = new Set(readLines(list).map((path) => dirname(join(root, path))));
+    return timed(() => folders.forEach((folder) => lstatSync(folder)));
+  },
+
+  /** Looks up the files that a list on the host names. */
   lookup(root, list) {
     const paths = readLines(list).map((path) => join(root, path));
-    for (const folder of new Set(paths.map(dirname))) lstatSync(folder);
     return timed(() => paths.forEach((path) => lstatSync(path)));
   },
 
