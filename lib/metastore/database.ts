@@ -63,6 +63,8 @@ export class MetaDatabase {
   /** Closing leaves the WAL as it is; otherwise SQLite moves it into the main file. */
   #keepsWal = false;
   #walRoom: WalRoom | undefined;
+  /** Asked for each write. */
+  #selectPageCount: Database.Statement | undefined;
   #held: { walBytesMax: number; isLost: boolean } | undefined;
 
   /**
@@ -194,7 +196,8 @@ export class MetaDatabase {
   }
 
   #pageCount(): number {
-    return this.connection.pragma('page_count', { simple: true }) as number;
+    this.#selectPageCount ??= this.connection.prepare('PRAGMA page_count').pluck();
+    return this.#selectPageCount.get() as number;
   }
 
   /** Makes all commits so far durable. */

@@ -34,6 +34,7 @@ NAPI_MODULE_INIT() {
       method("cutChunks", cutChunksOfBuffer),
       method("findZeroRun", findZeroRunInBuffer),
       method("skipZeros", skipZerosInBuffer),
+      method("fingerprintChunks", fingerprintChunks),
       method("copy", copyBytes),
       method("currentMicroseconds", currentMicroseconds),
       method("cutterKind", cutterKind),
