@@ -121,6 +121,11 @@ export interface Native {
     targetOffset: number,
     bytes: number,
   ): void;
+  /**
+   * madvise(MADV_HUGEPAGE) on the huge pages that lie wholly in the buffer, of pageBytes each.
+   * @returns offset of the first byte that lies on such a page's border; -1: there is none
+   */
+  adviseHugePages(buffer: Uint8Array, pageBytes: number): number;
   /** The time of day in whole microseconds since 1970. */
   currentMicroseconds(): number;
   /**

@@ -19,6 +19,7 @@
         'src/mapping.cc',
         'src/space.cc',
         'src/copy.cc',
+        'src/huge_pages.cc',
         'src/clock.cc',
         'src/chunking.cc',
         'src/cutter.cc',

@@ -6,6 +6,7 @@ import { assert, expectDefined } from '../assert.ts';
 import { FRAME_BYTES_MAX, FRAME_CHUNKS_MAX } from '../blockstore/frame.ts';
 import { createKeyedHash, DIGEST_BYTES } from '../blake3.ts';
 import { native } from '../native.ts';
+import { SLAB_BYTES } from '../slab-pool.ts';
 import { CodecId, createCompressor } from './codec.ts';
 import { cutSegment, HOLE_FLAG } from './segmenter.ts';
 import type { FromWorker, ToWorker, WireSegment, WorkerSetup } from './worker-protocol.ts';
@@ -32,7 +33,7 @@ const slots: Slot[] = setup.outputs.map((output) => ({
 port.on('message', (message: ToWorker) => {
   switch (message.kind) {
     case 'slab':
-      slabs[message.index] = Buffer.from(message.shared);
+      slabs[message.index] = Buffer.from(message.place.shared, message.place.offset, SLAB_BYTES);
       return;
     case 'cut':
       post(cut(message.slot, message.segments));

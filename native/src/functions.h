@@ -34,6 +34,9 @@ napi_value releaseMapping(napi_env env, napi_callback_info info);
 // copy.cc
 napi_value copyBytes(napi_env env, napi_callback_info info);
 
+// huge_pages.cc
+napi_value adviseHugePages(napi_env env, napi_callback_info info);
+
 // clock.cc
 napi_value currentMicroseconds(napi_env env, napi_callback_info info);
 

@@ -36,6 +36,7 @@ NAPI_MODULE_INIT() {
       method("skipZeros", skipZerosInBuffer),
       method("fingerprintChunks", fingerprintChunks),
       method("copy", copyBytes),
+      method("adviseHugePages", adviseHugePages),
       method("currentMicroseconds", currentMicroseconds),
       method("cutterKind", cutterKind),
       method("selectCheckedVfs", selectCheckedVfs),
