@@ -126,7 +126,7 @@ class Thread {
   introduce(slab: Slab): void {
     if (this.#introduced.has(slab.index)) return;
     this.#introduced.add(slab.index);
-    this.#post({ kind: 'slab', index: slab.index, shared: slab.shared });
+    this.#post({ kind: 'slab', index: slab.index, place: slab.place });
   }
 
   async ask(message: ToWorker & { slot: number }): Promise<FromWorker> {

@@ -7,6 +7,7 @@
 //   main <- stored their compressed frames, back to back in the slot's output
 
 import type { CutParameters } from '../native.ts';
+import type { Slab } from '../slab-pool.ts';
 import type { Compression } from './codec.ts';
 import type { ConnectMessage } from './decode-protocol.ts';
 
@@ -40,7 +41,7 @@ export interface WireSegment {
 
 export type ToWorker =
   | ConnectMessage
-  | { readonly kind: 'slab'; readonly index: number; readonly shared: SharedArrayBuffer }
+  | { readonly kind: 'slab'; readonly index: number; readonly place: Slab['place'] }
   | { readonly kind: 'cut'; readonly slot: number; readonly segments: readonly WireSegment[] }
   /** `chunks`: numbers of the new chunks, counted over all segments, holes left out. */
   | { readonly kind: 'store'; readonly slot: number; readonly chunks: Uint32Array };

@@ -6,6 +6,7 @@ import { assert, expectDefined } from '../assert.ts';
 import { FRAME_BYTES_MAX, FRAME_CHUNKS_MAX } from '../blockstore/frame.ts';
 import { createKeyedHash, DIGEST_BYTES } from '../blake3.ts';
 import { native } from '../native.ts';
+import { SLAB_BYTES } from '../slab-pool.ts';
 import { CodecId, createCompressor } from './codec.ts';
 import { serveDecodes } from './decode-server.ts';
 import { cutSegment, HOLE_FLAG } from './segmenter.ts';
@@ -15,8 +16,8 @@ interface Slot {
   /** Allocated at the first use: an idle worker costs no memory. */
   staging: Buffer | undefined;
   readonly output: Buffer;
-  /** Where each chunk of the job lies in the staging memory. */
-  chunks: { offset: number; bytes: number }[];
+  /** Where each chunk of the job lies in the staging memory: offset and bytes, in pairs. */
+  chunks: Uint32Array;
 }
 
 const setup = workerData as WorkerSetup;
@@ -27,13 +28,13 @@ const slabs: Buffer[] = [];
 const slots: Slot[] = setup.outputs.map((output) => ({
   staging: undefined,
   output: Buffer.from(output),
-  chunks: [],
+  chunks: new Uint32Array(0),
 }));
 
 port.on('message', (message: ToWorker) => {
   switch (message.kind) {
     case 'slab':
-      slabs[message.index] = Buffer.from(message.shared);
+      slabs[message.index] = Buffer.from(message.place.shared, message.place.offset, SLAB_BYTES);
       return;
     case 'decoder':
       serveDecodes(message.port, hash);
@@ -54,7 +55,7 @@ function post(message: FromWorker): void {
 function cut(slotIndex: number, segments: readonly WireSegment[]): FromWorker {
   const slot = expectDefined(slots[slotIndex], 'slot');
   const staging = (slot.staging ??= Buffer.allocUnsafeSlow(setup.stagingBytes));
-  slot.chunks = [];
+  const chunks: number[] = [];
   const spans: Uint32Array[] = [];
   let from = 0;
   for (const segment of segments) {
@@ -64,13 +65,16 @@ function cut(slotIndex: number, segments: readonly WireSegment[]): FromWorker {
     for (const span of found) {
       const isHole = span >= HOLE_FLAG;
       const bytes = isHole ? span - HOLE_FLAG : span;
-      if (!isHole) slot.chunks.push({ offset, bytes });
+      if (!isHole) chunks.push(offset, bytes);
       offset += bytes;
     }
     spans.push(Uint32Array.from(found));
     from = to;
   }
-  return { kind: 'cut', slot: slotIndex, spans, fingerprints: fingerprint(slot, staging) };
+  slot.chunks = Uint32Array.from(chunks);
+  const fingerprints = new Uint8Array((chunks.length / 2) * DIGEST_BYTES);
+  hash.digestParts(staging, slot.chunks, fingerprints);
+  return { kind: 'cut', slot: slotIndex, spans, fingerprints };
 }
 
 function gather(segment: WireSegment, staging: Buffer, from: number): number {
@@ -87,13 +91,9 @@ function gather(segment: WireSegment, staging: Buffer, from: number): number {
   return to;
 }
 
-function fingerprint(slot: Slot, staging: Buffer): Uint8Array {
-  const fingerprints = new Uint8Array(slot.chunks.length * DIGEST_BYTES);
-  slot.chunks.forEach((chunk, index) => {
-    const plain = staging.subarray(chunk.offset, chunk.offset + chunk.bytes);
-    fingerprints.set(hash.digest(plain), index * DIGEST_BYTES);
-  });
-  return fingerprints;
+function chunkAt(slot: Slot, number: number): { offset: number; bytes: number } {
+  const offset = expectDefined(slot.chunks[2 * number], 'chunk');
+  return { offset, bytes: expectDefined(slot.chunks[2 * number + 1], 'chunk') };
 }
 
 interface PlainFrame {
@@ -106,7 +106,7 @@ interface PlainFrame {
 function groupChunks(slot: Slot, numbers: Uint32Array): PlainFrame[] {
   const frames: PlainFrame[] = [];
   for (const number of numbers) {
-    const { offset, bytes } = expectDefined(slot.chunks[number], 'chunk');
+    const { offset, bytes } = chunkAt(slot, number);
     const last = frames.at(-1);
     const joins =
       last !== undefined &&
@@ -129,7 +129,7 @@ function store(slotIndex: number, chunks: Uint32Array): FromWorker {
   const stored: { chunkCount: number; bytes: number; codec: number }[] = [];
   let end = 0;
   const keepPlain = (number: number): void => {
-    const { offset, bytes } = expectDefined(slot.chunks[number], 'chunk');
+    const { offset, bytes } = chunkAt(slot, number);
     native.copy(staging, offset, slot.output, end, bytes);
     stored.push({ chunkCount: 1, bytes, codec: CodecId.NONE });
     end += bytes;

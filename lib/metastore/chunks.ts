@@ -17,12 +17,11 @@ import type { ReferenceCounter } from './extents.ts';
 import type { PackTable } from './packs.ts';
 import type { QuarantineTable } from './quarantine.ts';
 import type { StatementSource } from './database.ts';
+import { KnownChunks } from './known-chunks.ts';
+import { referenceRuns, type ReferenceRun } from './reference-runs.ts';
 
 /** Bytes of a fingerprint that the index holds: 128 bits of a keyed hash do not collide. */
 export const INDEXED_BYTES = 16;
-
-/** Bound on remembered fingerprints of known chunks, at about 120 bytes each. */
-const CACHED_CHUNKS_MAX = 64 * 1024;
 
 /** What changed of a chunk since the last commit. */
 interface Change {
@@ -59,12 +58,12 @@ export class ChunkTable implements ChunkIndex, ReferenceCounter {
   readonly #insert: Database.Statement;
   readonly #update: Database.Statement;
   readonly #addReferences: Database.Statement;
+  readonly #selectUnreferenced: Database.Statement;
   readonly #delete: Database.Statement;
   readonly #changes = new Map<ChunkId, Change>();
   /** Chunks of this batch by indexed fingerprint (latin1). */
   readonly #fresh = new Map<string, ChunkId>();
-  /** Rows found lately. */
-  readonly #known = new Map<string, ChunkId>();
+  readonly #known: KnownChunks;
   #damageCount = 0;
   /** Rows written since the last commit by `quarantine`. */
   #quarantinedCount = 0;
@@ -92,22 +91,29 @@ export class ChunkTable implements ChunkIndex, ReferenceCounter {
     this.#update = connection.prepare(
       'UPDATE chunk SET h = ?, refs = ?, pack = ?, idx = ?, stored = ? WHERE id = ?',
     );
-    this.#addReferences = connection
-      .prepare('UPDATE chunk SET refs = refs + ? WHERE id = ? RETURNING refs')
+    this.#known = new KnownChunks(connection);
+    this.#addReferences = connection.prepare(
+      'UPDATE chunk SET refs = refs + ? WHERE id BETWEEN ? AND ?',
+    );
+    this.#selectUnreferenced = connection
+      .prepare('SELECT id FROM chunk WHERE id BETWEEN ? AND ? AND refs <= 0')
       .pluck();
     this.#delete = connection.prepare('DELETE FROM chunk WHERE id = ?');
   }
 
   find(fingerprint: Uint8Array): ChunkId | undefined {
     const indexed = view(fingerprint);
-    const key = indexed.toString('latin1', 0, INDEXED_BYTES);
-    const cached = this.#fresh.get(key) ?? this.#known.get(key);
+    const cached = this.#known.find(indexed) ?? this.#freshOne(indexed);
     if (cached !== undefined) return cached;
     const row = this.#stored(indexed);
     if (row === undefined) return undefined;
-    if (this.#known.size >= CACHED_CHUNKS_MAX) this.#known.clear();
-    this.#known.set(key, row);
+    this.#known.learn(indexed, row);
     return row;
+  }
+
+  #freshOne(indexed: Buffer): ChunkId | undefined {
+    if (this.#fresh.size === 0) return undefined;
+    return this.#fresh.get(indexed.toString('latin1', 0, INDEXED_BYTES));
   }
 
   #stored(indexed: Buffer): ChunkId | undefined {
@@ -162,7 +168,7 @@ export class ChunkTable implements ChunkIndex, ReferenceCounter {
     if (h === null || pack !== place.packId || index !== place.index) return false;
     this.#update.run(null, refs, 0, 0, 0, chunk);
     this.#quarantine.insert(h, chunk);
-    this.#known.delete(h.toString('latin1', 0, INDEXED_BYTES));
+    this.#known.delete(h);
     this.#packs.addLive(pack, -stored, -1);
     this.#total({ storedBytes: -stored, damagedChunks: 1, damagedBytes: plainBytes });
     this.#damageCount += 1;
@@ -210,9 +216,8 @@ export class ChunkTable implements ChunkIndex, ReferenceCounter {
 
   at(fingerprint: Uint8Array, packId: number, index: number): ChunkId | undefined {
     const indexed = view(fingerprint);
-    const key = indexed.toString('latin1', 0, INDEXED_BYTES);
     // Not remembered: who asks this walks through everything.
-    const chunk = this.#fresh.get(key) ?? this.#known.get(key) ?? this.#stored(indexed);
+    const chunk = this.#known.find(indexed) ?? this.#freshOne(indexed) ?? this.#stored(indexed);
     if (chunk === undefined || this.#isUnplaced(chunk)) return undefined;
     const location = this.locate(chunk);
     return location.packId === packId && location.index === index ? chunk : undefined;
@@ -230,12 +235,14 @@ export class ChunkTable implements ChunkIndex, ReferenceCounter {
 
   /** Writes the summed changes to the batch and drops chunks that nothing refers to. */
   flush(): void {
+    const counted: [ChunkId, number][] = [];
     for (const [chunk, change] of this.#changes) {
       if (change.fresh?.isReadopted === true) this.#restore(chunk, change, change.fresh);
       else if (change.fresh !== undefined) this.#insertFresh(chunk, change, change.fresh);
       else if (change.placement !== undefined) this.#move(chunk, change, change.placement);
-      else if (change.references !== 0) this.#count(chunk, change.references);
+      else if (change.references !== 0) counted.push([chunk, change.references]);
     }
+    for (const run of referenceRuns(counted)) this.#count(run);
     this.#changes.clear();
     this.#fresh.clear();
     this.#quarantinedCount = 0;
@@ -273,10 +280,15 @@ export class ChunkTable implements ChunkIndex, ReferenceCounter {
     this.#total({ storedBytes, damagedChunks: -1, damagedBytes: -fresh.plainBytes });
   }
 
-  #count(chunk: ChunkId, references: number): void {
-    const left = this.#addReferences.get(references, chunk) as number | undefined;
-    assert(left !== undefined && left >= 0, `chunk ${chunk} has ${left} references`);
-    if (left === 0) this.#drop(chunk, this.#row(chunk));
+  #count({ first, last, references }: ReferenceRun): void {
+    const { changes } = this.#addReferences.run(references, first, last);
+    assert(changes === last - first + 1, `chunks ${first} to ${last} have ${changes} rows`);
+    if (references > 0) return;
+    for (const chunk of this.#selectUnreferenced.all(first, last) as ChunkId[]) {
+      const row = this.#row(chunk);
+      assert(row[1] === 0, `chunk ${chunk} has ${row[1]} references`);
+      this.#drop(chunk, row);
+    }
   }
 
   #move(chunk: ChunkId, change: Change, placement: ChunkPlacement): void {
@@ -307,7 +319,7 @@ export class ChunkTable implements ChunkIndex, ReferenceCounter {
       this.#quarantine.delete(chunk);
       this.#total({ damagedChunks: -1, damagedBytes: -plainBytes });
     } else {
-      this.#known.delete(h.toString('latin1', 0, INDEXED_BYTES));
+      this.#known.delete(h);
       this.#packs.addLive(pack, -stored, -1);
     }
     this.#total({ chunks: -1, uniqueBytes: -plainBytes, storedBytes: -stored });

@@ -15,22 +15,19 @@ import { isFullError, type HostRoom } from '../host-room.ts';
 import { explainDamage, hasChecksums, openChecked } from './checked-database.ts';
 import { explainOpening, hasMagic } from './opening.ts';
 import { SCHEMA } from './schema.ts';
+import { WalFold } from './wal-fold.ts';
 import { WalRoom, type WaitingRows } from './wal-room.ts';
 
 /** Oldest SQLite with the fix of the WAL-reset bug (DESIGN section 6). */
 const SQLITE_VERSION_MIN = [3, 51, 3];
 /**
- * How large the WAL must be for a checkpoint: under load it has to wait, and on a full host it has
- * blocks that others need.
+ * How large the WAL must be for a checkpoint: under load it has to wait, but copying it stops the event
+ * loop; and on a full host it has blocks that others need.
  */
-const WAL_BYTES_MIN = { loaded: 64 * 1024 * 1024, idle: 1024 * 1024, full: 1 } as const;
+const WAL_BYTES_MIN = { loaded: 32 * 1024 * 1024, idle: 1024 * 1024, full: 1 } as const;
 /** While the main file is held for a copy the WAL may grow this far, or to a share of the main file. */
 const WAL_BYTES_HELD = 256 * 1024 * 1024;
 const WAL_SHARE_HELD = 0.25;
-/** Free pages are given back to the host above this share of the file; below, they are reused. */
-const FREE_SHARE_MAX = 0.1;
-/** Given back in one go, 32 MiB: the event loop waits for it. */
-const VACUUM_PAGES_MAX = 4096;
 const CACHE_BYTES = 16 * 1024 * 1024;
 export type CheckpointTime = keyof typeof WAL_BYTES_MIN;
 
@@ -63,6 +60,7 @@ export class MetaDatabase {
   /** Closing leaves the WAL as it is; otherwise SQLite moves it into the main file. */
   #keepsWal = false;
   #walRoom: WalRoom | undefined;
+  #walFold: WalFold | undefined;
   #selectPageCount: Database.Statement | undefined;
   #held: { walBytesMax: number; isLost: boolean } | undefined;
 
@@ -123,6 +121,9 @@ export class MetaDatabase {
     const cachedPagesMax = CACHE_BYTES / pageBytes;
     const pageCount = (): number => this.#pageCount();
     this.#walRoom = new WalRoom(this.path, { pageBytes, cachedPagesMax, pageCount });
+    const { connection } = this;
+    const isRoomy = (): boolean => this.room?.isRoomy !== false;
+    this.#walFold = new WalFold({ connection, walRoom: this.#walRoom, isRoomy, pageCount });
   }
 
   /** Statements whose failure is reported to `onFailure` before it is thrown. */
@@ -227,49 +228,51 @@ export class MetaDatabase {
     return statSync(this.path).size;
   }
 
-  /**
-   * Moves the WAL into the main file when it is large enough; call right after a commit. What fails
-   * is in the WAL still. @throws NoSpaceError  @throws Error from SQLite
-   */
-  checkpoint(when: CheckpointTime): void {
+  /** Whether the WAL is large enough to be moved into the main file. */
+  isCheckpointDue(when: CheckpointTime): boolean {
     const heldBytesMax = when === 'full' ? undefined : this.#held?.walBytesMax;
-    if (this.walBytes < (heldBytesMax ?? WAL_BYTES_MIN[when])) return;
+    return this.walBytes >= (heldBytesMax ?? WAL_BYTES_MIN[when]);
+  }
+
+  /**
+   * Moves the WAL into the main file when it is large enough; call right after a commit, and let
+   * nothing change until it resolves. It is synced by another thread. What fails is in the WAL still.
+   * @throws NoSpaceError  @throws Error from SQLite or the host
+   */
+  async checkpoint(when: CheckpointTime): Promise<void> {
+    if (!this.isCheckpointDue(when)) return;
     if (this.#held !== undefined) this.#held.isLost = true;
     this.#held = undefined;
-    this.foldWal();
+    this.#secureMain();
+    await this.#walFold?.inSteps().catch((error: unknown) => this.#failFold(error));
   }
 
   /**
-   * Moves the WAL into the main file, which is synced. Right after a commit. A failure that is not
-   * for lack of room is reported to `onFailure`: SQLite would copy the same pages again the next
-   * time, but whether the WAL it copies from is what it wrote, the disk does not tell twice.
-   * @throws NoSpaceError  @throws Error from SQLite
+   * Moves the WAL into the main file, which is synced: the event loop waits for the disk. Right after a
+   * commit. @throws NoSpaceError  @throws Error from SQLite
    */
   foldWal(): void {
-    if (this.room !== undefined) this.#walRoom?.secureMain(this.room);
+    this.#secureMain();
     try {
-      this.#fold();
+      this.#walFold?.atOnce();
     } catch (error) {
-      this.#distrust(error);
-      if (this.#keepsWal) this.onFailure(error);
-      throw error;
+      this.#failFold(error);
     }
   }
 
-  #fold(): void {
-    // A checkpoint cannot run inside the batch, which is empty at this point.
-    this.connection.exec('COMMIT');
-    try {
-      // Freed pages first: the checkpoint then cuts the file off behind what is left.
-      if (this.room?.isRoomy !== false && this.#freeShare() > FREE_SHARE_MAX) {
-        this.connection.exec(`PRAGMA incremental_vacuum(${VACUUM_PAGES_MAX})`);
-      }
-      this.connection.pragma('wal_checkpoint(TRUNCATE)');
-    } finally {
-      this.#walRoom?.noteTruncated(); // which it may have been when it failed behind that
-      this.connection.exec('BEGIN IMMEDIATE');
-      this.#walRoom?.noteBatchBegun();
-    }
+  #secureMain(): void {
+    if (this.room !== undefined) this.#walRoom?.secureMain(this.room);
+  }
+
+  /**
+   * A failure that is not for lack of room is reported to `onFailure`: SQLite would copy the same pages
+   * again the next time, but whether the WAL it copies from is what it wrote, the disk does not tell
+   * twice.
+   */
+  #failFold(error: unknown): never {
+    this.#distrust(error);
+    if (this.#keepsWal) this.onFailure(error);
+    throw error;
   }
 
   /**
@@ -297,11 +300,6 @@ export class MetaDatabase {
         if (this.#held === held) this.#held = undefined;
       },
     };
-  }
-
-  #freeShare(): number {
-    const free = this.connection.pragma('freelist_count', { simple: true }) as number;
-    return free / Math.max(1, this.#pageCount());
   }
 
   /** Drops the changes since the last commit and closes. */

@@ -198,7 +198,7 @@ export class Committer {
       contentIngest.proceed();
     }
     if (work.length === 0) await this.#sync();
-    this.#checkpointWhenIdle();
+    await this.#checkpointWhenIdle();
     space.tend();
   }
 
@@ -214,7 +214,7 @@ export class Committer {
       metastore.secure();
       metastore.commit();
       this.#noteCommitted();
-      this.#checkpoint(space.isRoomy ? 'loaded' : 'full');
+      await this.#checkpoint(space.isRoomy ? 'loaded' : 'full');
       this.#assertWritable();
     } catch (error) {
       this.#hasChanges = true;
@@ -247,8 +247,16 @@ export class Committer {
   }
 
   /** Inside a batch that has begun to change there is no checkpoint: it would commit half of it. */
-  #checkpointWhenIdle(): void {
-    if (!this.#hasChanges) this.#checkpoint('idle');
+  async #checkpointWhenIdle(): Promise<void> {
+    const { gate, contentIngest, metastore } = this.#parts;
+    if (this.#hasChanges || !metastore.database.isCheckpointDue('idle')) return;
+    gate.close();
+    try {
+      await this.#checkpoint('idle');
+    } finally {
+      gate.open();
+      contentIngest.proceed();
+    }
   }
 
   /**
@@ -268,10 +276,10 @@ export class Committer {
    * For lack of room the WAL stays as long as it is. Any other failure is the disk's: SQLite copies
    * the same pages again the next time, but what the disk has lost meanwhile it does not know.
    */
-  #checkpoint(when: CheckpointTime): void {
+  async #checkpoint(when: CheckpointTime): Promise<void> {
     const { metastore, log } = this.#parts;
     try {
-      metastore.database.checkpoint(when);
+      await metastore.database.checkpoint(when);
     } catch (error) {
       if (error instanceof NoSpaceError || isFullError(error)) {
         log.warn({ err: error }, 'no room to checkpoint the WAL; it will be tried again');

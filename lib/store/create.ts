@@ -159,7 +159,6 @@ function createMetastore(path: string, uuid: string): void {
     const seconds = Math.floor(Date.now() / 1000);
     root.atimeSec = root.mtimeSec = root.ctimeSec = root.btimeSec = seconds;
     metastore.commit();
-    metastore.database.checkpoint('idle');
   } finally {
     metastore.close(); // SQLite syncs the main file when the last connection closes
   }

@@ -34,6 +34,9 @@ napi_value releaseMapping(napi_env env, napi_callback_info info);
 // copy.cc
 napi_value copyBytes(napi_env env, napi_callback_info info);
 
+// huge_pages.cc
+napi_value adviseHugePages(napi_env env, napi_callback_info info);
+
 // clock.cc
 napi_value currentMicroseconds(napi_env env, napi_callback_info info);
 
@@ -42,6 +45,9 @@ napi_value cutChunksOfBuffer(napi_env env, napi_callback_info info);
 napi_value findZeroRunInBuffer(napi_env env, napi_callback_info info);
 napi_value skipZerosInBuffer(napi_env env, napi_callback_info info);
 napi_value cutterKind(napi_env env, napi_callback_info info);
+
+// fingerprints.cc
+napi_value fingerprintChunks(napi_env env, napi_callback_info info);
 
 // checked_vfs.cc
 napi_value selectCheckedVfs(napi_env env, napi_callback_info info);

@@ -133,7 +133,7 @@ export const metastore: Target = {
     const sample = new Metastore(made, { create: true });
     sample.setMeta('uuid', 'fuzz');
     sample.commit();
-    sample.database.checkpoint('idle');
+    await sample.database.checkpoint('idle');
     sample.close();
     copyFileSync(made, metaPath);
     return [readFileSync(made)];

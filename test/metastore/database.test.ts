@@ -102,7 +102,7 @@ t.test('a commit that fails leaves a transaction open', (t) => {
   t.end();
 });
 
-t.test('a batch that has changed no row has blocks for its commit', (t) => {
+t.test('a batch that has changed no row has blocks for its commit', async (t) => {
   const database = openFresh(t);
   const secured: number[] = [];
   database.room = {
@@ -113,52 +113,84 @@ t.test('a batch that has changed no row has blocks for its commit', (t) => {
     },
   };
   database.commit();
-  database.checkpoint('full');
+  await database.checkpoint('full');
   t.equal(database.walBytes, 0, 'the blocks of the batch before are given back');
   secured.length = 0;
   database.secure({ count: 0, bytes: 0 });
   t.strictSame(secured.length, 1, 'the counters are written all the same');
   database.secure({ count: 0, bytes: 0 });
   t.strictSame(secured.length, 1, 'once');
-  t.end();
 });
 
-t.test('the WAL is emptied when idle, and only when it has grown', (t) => {
+t.test('the WAL is emptied when idle, and only when it has grown', async (t) => {
   const database = openFresh(t);
   const set = setter(database);
   set('small', 'value');
   database.commit();
   const before = database.walBytes;
   t.ok(before > 0);
-  database.checkpoint('idle');
+  await database.checkpoint('idle');
   t.equal(database.walBytes, before, 'a small one stays');
   for (let index = 0; index < 3; index += 1) set(`${index}`, randomBytesOf(index, MIB));
   database.commit();
-  database.checkpoint('loaded');
+  await database.checkpoint('loaded');
   t.ok(database.walBytes > 3 * MIB, 'under load it waits');
-  database.checkpoint('idle');
+  await database.checkpoint('idle');
   t.equal(database.walBytes, 0);
   t.ok(statSync(database.path).size > 3 * MIB);
   t.equal(database.connection.inTransaction, true);
   t.strictSame(keysAfterCrash(database), ['0', '1', '2', 'small']);
-  t.end();
 });
 
-t.test('a database that lost most of its rows shrinks on the disk', (t) => {
+t.test(
+  'reads go on during a checkpoint, and what one leaves in the batch is in the database',
+  async (t) => {
+    const database = openFresh(t);
+    const set = setter(database);
+    set('large', randomBytesOf('large', 3 * MIB));
+    database.commit();
+    const mainBytes = statSync(database.path).size;
+    const checkpoint = database.checkpoint('idle');
+    t.equal(statSync(database.path).size, mainBytes, 'it waits for the WAL');
+    let turns = 0;
+    const note = (): void => {
+      const get = database.connection
+        .prepare("SELECT length(v) FROM meta WHERE k = 'large'")
+        .pluck();
+      t.equal(get.get(), 3 * MIB);
+      set(`seen ${turns}`, Buffer.alloc(20_000, 7));
+      turns += 1;
+    };
+    note();
+    const timer = setInterval(note, 0);
+    await checkpoint;
+    clearInterval(timer);
+    t.equal(database.walBytes, 0);
+    t.ok(statSync(database.path).size > 3 * MIB);
+    database.close();
+    const again = new MetaDatabase(database.path, { create: false });
+    t.teardown(() => again.close());
+    const count = again.connection
+      .prepare("SELECT count(*) FROM meta WHERE k LIKE 'seen %'")
+      .pluck();
+    t.equal(count.get(), turns);
+  },
+);
+
+t.test('a database that lost most of its rows shrinks on the disk', async (t) => {
   const database = openFresh(t);
   const set = setter(database);
   for (let index = 0; index < 8; index += 1) set(`${index}`, randomBytesOf(index, MIB));
   database.commit();
-  database.checkpoint('idle');
+  await database.checkpoint('idle');
   const full = statSync(database.path).size;
   database.connection.exec("DELETE FROM meta WHERE k <> '5'");
   database.commit();
   set('padding', randomBytesOf('padding', 2 * MIB));
   database.commit();
-  database.checkpoint('idle');
+  await database.checkpoint('idle');
   const left = statSync(database.path).size;
   t.ok(left < full / 2, `${full} -> ${left} bytes`);
   const row = database.connection.prepare("SELECT v FROM meta WHERE k = '5'").pluck().get();
   t.ok(randomBytesOf(5, MIB).equals(row as Buffer));
-  t.end();
 });

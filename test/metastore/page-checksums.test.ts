@@ -101,10 +101,10 @@ t.test('the second program computes XXH64: zstd agrees', (t) => {
   t.end();
 });
 
-t.test('each page has its checksum, however it was written', (t) => {
+t.test('each page has its checksum, however it was written', async (t) => {
   const database = create(t);
   const { connection, path } = database;
-  database.checkpoint('idle');
+  await database.checkpoint('idle');
   t.strictSame(wrongPages(path), [], 'after a checkpoint');
   connection.exec('DELETE FROM xattr WHERE ino % 3 > 0');
   database.commit();
@@ -112,7 +112,7 @@ t.test('each page has its checksum, however it was written', (t) => {
   for (let round = 0; round < 5; round += 1) {
     fill(database, 2 + round, 300);
     database.commit();
-    database.checkpoint('idle');
+    await database.checkpoint('idle');
   }
   t.strictSame(wrongPages(path), [], 'after deletes, vacuums and inserts');
   t.not(statSync(path).size, before);
@@ -124,7 +124,6 @@ t.test('each page has its checksum, however it was written', (t) => {
   t.equal(read(`${path}-copy`), rows);
   database.close();
   t.strictSame(wrongPages(path), [], 'after closing');
-  t.end();
 });
 
 t.test('a backup can read every page, free ones too', async (t) => {
@@ -258,17 +257,16 @@ t.test('while the database is open', (t) => {
     t.end();
   });
 
-  t.test('a changed bit of meta.db is an error', (t) => {
+  t.test('a changed bit of meta.db is an error', async (t) => {
     const database = create(t);
-    database.checkpoint('idle');
+    await database.checkpoint('idle');
     flipBit(database.path, 5 * PAGE_BYTES + 77, 3);
     t.match(String(readUncached(database)), /page 6 does not match its checksum/);
-    t.end();
   });
 
-  t.test('a damaged page fails who wants it, and the batch goes on', (t) => {
+  t.test('a damaged page fails who wants it, and the batch goes on', async (t) => {
     const database = create(t);
-    database.checkpoint('idle');
+    await database.checkpoint('idle');
     const page = database.connection
       .prepare(`SELECT rootpage FROM sqlite_schema WHERE name = 'xattr'`)
       .pluck()
@@ -286,7 +284,6 @@ t.test('while the database is open', (t) => {
     const again = new MetaDatabase(database.path, { create: false });
     t.equal(again.connection.prepare('SELECT count(*) FROM meta').pluck().get(), 2);
     again.close();
-    t.end();
   });
 
   t.test('changes are read back from the log as often as they are made', (t) => {

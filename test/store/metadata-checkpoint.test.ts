@@ -187,12 +187,12 @@ t.test('a checkpoint is given up when the WAL has grown too large for it', async
     }
   };
   grow(70 * MIB);
-  database.checkpoint('loaded');
+  await database.checkpoint('loaded');
   t.ok(database.walBytes > 64 * MIB, 'held: the WAL is not folded at its usual size');
   t.notOk(held.isLost);
   t.ok(readFileSync(database.path).equals(before), 'the main file is as it was');
   grow(190 * MIB);
-  database.checkpoint('loaded');
+  await database.checkpoint('loaded');
   t.ok(held.isLost, 'beyond its bound the WAL goes first');
   t.equal(database.walBytes, 0);
   held.release();
