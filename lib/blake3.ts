@@ -2,7 +2,6 @@
 // (0.67 GB/s, measured for the design): the same bytes either way, so stores move between machines.
 
 import { createRequire } from 'node:module';
-import { native } from './native.ts';
 
 /** Length of a full BLAKE3 digest, bytes. */
 export const DIGEST_BYTES = 32;
@@ -11,23 +10,13 @@ export const DIGEST_BYTES = 32;
 export interface KeyedHash {
   /** The 32-byte keyed digest of `bytes`; the caller owns the returned buffer. */
   digest(bytes: Uint8Array): Buffer;
-  /**
-   * The digests of parts of `bytes`, one behind the other; faster than one by one.
-   * @param parts offset and bytes (at least 1) of each, in pairs
-   * @param digests takes 32 bytes for each
-   */
-  digestParts(bytes: Uint8Array, parts: Uint32Array, digests: Uint8Array): void;
 }
 
 interface Provider {
   readonly name: string;
   hash(bytes: Uint8Array): Buffer;
-  keyed(key: Buffer): DigestOne;
-  /** Where the addon is as fast as can be, it hashes many parts at once. */
-  readonly joinsParts: boolean;
+  keyed(key: Buffer): KeyedHash;
 }
-
-type DigestOne = (bytes: Uint8Array) => Buffer;
 
 const require = createRequire(import.meta.url);
 
@@ -38,12 +27,13 @@ function loadNative(): Provider {
     hash: (bytes) => blake.blake3(bytes),
     keyed(key) {
       const hasher = blake.Blake3Hasher.newKeyed(key);
-      return (bytes) => {
-        hasher.reset(); // keeps the key
-        return hasher.update(bytes).digestBuffer();
+      return {
+        digest(bytes) {
+          hasher.reset(); // keeps the key
+          return hasher.update(bytes).digestBuffer();
+        },
       };
     },
-    joinsParts: true,
   };
 }
 
@@ -55,8 +45,7 @@ function loadWasm(): Provider {
   return {
     name: 'blake3-wasm',
     hash: (bytes) => Buffer.from(blake.hash(bytes)),
-    keyed: (key) => (bytes) => Buffer.from(blake.keyedHash(key, bytes)),
-    joinsParts: false,
+    keyed: (key) => ({ digest: (bytes) => Buffer.from(blake.keyedHash(key, bytes)) }),
   };
 }
 
@@ -82,19 +71,5 @@ export function blake3(bytes: Uint8Array): Buffer {
 
 /** @param key 32 bytes */
 export function createKeyedHash(key: Buffer): KeyedHash {
-  const digest = provider.keyed(key);
-  return {
-    digest,
-    digestParts(bytes, parts, digests) {
-      const count = parts.length / 2;
-      const isDone =
-        provider.joinsParts && native.fingerprintChunks(key, bytes, parts, count, digests);
-      if (isDone) return;
-      for (let part = 0; part < count; part += 1) {
-        const offset = parts[2 * part] ?? 0;
-        const plain = bytes.subarray(offset, offset + (parts[2 * part + 1] ?? 0));
-        digests.set(digest(plain), part * DIGEST_BYTES);
-      }
-    },
-  };
+  return provider.keyed(key);
 }

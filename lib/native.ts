@@ -98,19 +98,6 @@ export interface Native {
   /** First offset in [from, to) that is not zero, or `to`. */
   skipZeros(buffer: Uint8Array, from: number, to: number): number;
   /**
-   * Keyed BLAKE3 of chunks of a buffer, many at once, where the processor has AVX-512.
-   * @param chunks offset and bytes (at least 1) of each, in pairs
-   * @param count of chunks; `digests` takes 32 bytes for each
-   * @returns false: it has not, and nothing was done
-   */
-  fingerprintChunks(
-    key: Uint8Array,
-    buffer: Uint8Array,
-    chunks: Uint32Array,
-    count: number,
-    digests: Uint8Array,
-  ): boolean;
-  /**
    * Copies source[sourceOffset, + bytes) to target[targetOffset, ...). For shared memory, where V8's
    * own copy is a slow loop of atomic words. @throws RangeError  either range leaves its buffer
    */

@@ -16,8 +16,8 @@ interface Slot {
   /** Allocated at the first use: an idle worker costs no memory. */
   staging: Buffer | undefined;
   readonly output: Buffer;
-  /** Where each chunk of the job lies in the staging memory: offset and bytes, in pairs. */
-  chunks: Uint32Array;
+  /** Where each chunk of the job lies in the staging memory. */
+  chunks: { offset: number; bytes: number }[];
 }
 
 const setup = workerData as WorkerSetup;
@@ -28,7 +28,7 @@ const slabs: Buffer[] = [];
 const slots: Slot[] = setup.outputs.map((output) => ({
   staging: undefined,
   output: Buffer.from(output),
-  chunks: new Uint32Array(0),
+  chunks: [],
 }));
 
 port.on('message', (message: ToWorker) => {
@@ -55,7 +55,7 @@ function post(message: FromWorker): void {
 function cut(slotIndex: number, segments: readonly WireSegment[]): FromWorker {
   const slot = expectDefined(slots[slotIndex], 'slot');
   const staging = (slot.staging ??= Buffer.allocUnsafeSlow(setup.stagingBytes));
-  const chunks: number[] = [];
+  slot.chunks = [];
   const spans: Uint32Array[] = [];
   let from = 0;
   for (const segment of segments) {
@@ -65,16 +65,13 @@ function cut(slotIndex: number, segments: readonly WireSegment[]): FromWorker {
     for (const span of found) {
       const isHole = span >= HOLE_FLAG;
       const bytes = isHole ? span - HOLE_FLAG : span;
-      if (!isHole) chunks.push(offset, bytes);
+      if (!isHole) slot.chunks.push({ offset, bytes });
       offset += bytes;
     }
     spans.push(Uint32Array.from(found));
     from = to;
   }
-  slot.chunks = Uint32Array.from(chunks);
-  const fingerprints = new Uint8Array((chunks.length / 2) * DIGEST_BYTES);
-  hash.digestParts(staging, slot.chunks, fingerprints);
-  return { kind: 'cut', slot: slotIndex, spans, fingerprints };
+  return { kind: 'cut', slot: slotIndex, spans, fingerprints: fingerprint(slot, staging) };
 }
 
 function gather(segment: WireSegment, staging: Buffer, from: number): number {
@@ -91,9 +88,13 @@ function gather(segment: WireSegment, staging: Buffer, from: number): number {
   return to;
 }
 
-function chunkAt(slot: Slot, number: number): { offset: number; bytes: number } {
-  const offset = expectDefined(slot.chunks[2 * number], 'chunk');
-  return { offset, bytes: expectDefined(slot.chunks[2 * number + 1], 'chunk') };
+function fingerprint(slot: Slot, staging: Buffer): Uint8Array {
+  const fingerprints = new Uint8Array(slot.chunks.length * DIGEST_BYTES);
+  slot.chunks.forEach((chunk, index) => {
+    const plain = staging.subarray(chunk.offset, chunk.offset + chunk.bytes);
+    fingerprints.set(hash.digest(plain), index * DIGEST_BYTES);
+  });
+  return fingerprints;
 }
 
 interface PlainFrame {
@@ -106,7 +107,7 @@ interface PlainFrame {
 function groupChunks(slot: Slot, numbers: Uint32Array): PlainFrame[] {
   const frames: PlainFrame[] = [];
   for (const number of numbers) {
-    const { offset, bytes } = chunkAt(slot, number);
+    const { offset, bytes } = expectDefined(slot.chunks[number], 'chunk');
     const last = frames.at(-1);
     const joins =
       last !== undefined &&
@@ -129,7 +130,7 @@ function store(slotIndex: number, chunks: Uint32Array): FromWorker {
   const stored: { chunkCount: number; bytes: number; codec: number }[] = [];
   let end = 0;
   const keepPlain = (number: number): void => {
-    const { offset, bytes } = chunkAt(slot, number);
+    const { offset, bytes } = expectDefined(slot.chunks[number], 'chunk');
     native.copy(staging, offset, slot.output, end, bytes);
     stored.push({ chunkCount: 1, bytes, codec: CodecId.NONE });
     end += bytes;

@@ -46,9 +46,6 @@ napi_value findZeroRunInBuffer(napi_env env, napi_callback_info info);
 napi_value skipZerosInBuffer(napi_env env, napi_callback_info info);
 napi_value cutterKind(napi_env env, napi_callback_info info);
 
-// fingerprints.cc
-napi_value fingerprintChunks(napi_env env, napi_callback_info info);
-
 // checked_vfs.cc
 napi_value selectCheckedVfs(napi_env env, napi_callback_info info);
 

@@ -34,7 +34,6 @@ NAPI_MODULE_INIT() {
       method("cutChunks", cutChunksOfBuffer),
       method("findZeroRun", findZeroRunInBuffer),
       method("skipZeros", skipZerosInBuffer),
-      method("fingerprintChunks", fingerprintChunks),
       method("copy", copyBytes),
       method("adviseHugePages", adviseHugePages),
       method("currentMicroseconds", currentMicroseconds),
