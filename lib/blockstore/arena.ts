@@ -20,7 +20,7 @@ import { native } from '../native.ts';
 import { syncFile, syncFolder } from '../sync-folder.ts';
 import { arenaFileDefect, arenaSpineDefect } from './arena-file.ts';
 import { ArenaReader } from './arena-reader.ts';
-import { PAGE_HEADER_BYTES } from './lmdb-page.ts';
+import { emptyEnvironment, PAGE_HEADER_BYTES } from './lmdb-page.ts';
 
 /** Room in the map beyond the capacity: the packs in flight when it is passed, and LMDB's own pages. */
 const MAP_SLACK_BYTES = 256 * 1024 * 1024;
@@ -60,33 +60,28 @@ export class Arena {
   }
 
   /**
-   * Makes a new file, durable with its name.
-   * @param room who gives the file its first blocks: LMDB writes past its memory on a full host
+   * Makes a new file, durable with its name. Its first pages are ours: LMDB ends the process when it
+   * cannot write them.
+   * @param room who gives the file its first blocks
    * @throws NoSpaceError  @throws Error from LMDB when it cannot. Nothing is left of the file then.
    */
   static create(id: number, path: string, capacityBytes: number, room?: HostRoom): Arena {
     try {
-      // Empty: LMDB takes it as new.
       writeFileSync(path, '', { flag: 'wx', mode: 0o600 });
       room?.secure(NEW_ARENA_BYTES, () => allocateBehindEnd(path, NEW_ARENA_BYTES));
-      return Arena.#createIn(id, path, capacityBytes);
+      writeFileSync(path, emptyEnvironment(capacityBytes + MAP_SLACK_BYTES), { flag: 'r+' });
+      // From here on a file that is no arena is damaged, and not one whose creation was cut off. Its
+      // name must be as durable as what is put into it.
+      syncFile(path);
+      syncFolder(dirname(path));
+      const arena = new Arena(id, path, capacityBytes);
+      arena.openToWrite();
+      return arena;
     } catch (error) {
       removeArenaFiles(path);
-      const isFull = isFullError(error) || /No space left|quota/i.test(describeError(error));
-      if (error instanceof NoSpaceError || !isFull) throw error;
+      if (error instanceof NoSpaceError || !isFullError(error)) throw error;
       throw new NoSpaceError(`no room to create ${path}`, { cause: error });
     }
-  }
-
-  static #createIn(id: number, path: string, capacityBytes: number): Arena {
-    const environment = openEnvironment(path, capacityBytes);
-    // From here on a file that is no arena is damaged, and not one whose creation was cut off: LMDB
-    // itself syncs it with the first pack. Its name must be as durable as what is put into it.
-    syncFile(path);
-    syncFolder(dirname(path));
-    const arena = new Arena(id, path, capacityBytes);
-    arena.#environment = environment;
-    return arena;
   }
 
   /**

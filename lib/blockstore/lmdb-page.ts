@@ -29,6 +29,9 @@ export const META_PAGES = 2;
 const MAGIC = 0xbeefc0de;
 const VERSION = 2;
 const PAGE_BYTES_MIN = 512;
+/** Of the files that are made here. */
+const NEW_PAGE_BYTES = 4096;
+const NO_ROOT = -1n;
 const PAGE_BYTES_MAX = 65_536;
 
 const PageFlag = { BRANCH: 1, LEAF: 2, OVERFLOW: 4, META: 8 } as const;
@@ -76,6 +79,25 @@ export interface NodePage {
   readonly keys: readonly number[];
   readonly children: readonly number[];
   readonly values: readonly Value[];
+}
+
+/** A new file as LMDB makes it: two metas, empty trees. @param mapBytes of the map it will be opened with */
+export function emptyEnvironment(mapBytes: number): Buffer {
+  const bytes = Buffer.alloc(META_PAGES * NEW_PAGE_BYTES);
+  for (let number = 0; number < META_PAGES; number += 1) {
+    const page = bytes.subarray(number * NEW_PAGE_BYTES);
+    page.writeUInt8(number, 0);
+    page.writeUInt16LE(PageFlag.META, 18);
+    page.writeUInt32LE(MAGIC, 24);
+    page.writeUInt32LE(VERSION, 28);
+    page.writeBigUInt64LE(BigInt(mapBytes), 40);
+    page.writeUInt32LE(NEW_PAGE_BYTES, 48);
+    page.writeUInt16LE(FREE_FLAGS | NO_SUBDIRECTORY, 52);
+    page.writeBigInt64LE(NO_ROOT, 88);
+    page.writeBigInt64LE(NO_ROOT, 136);
+    page.writeUInt8(META_PAGES - 1, 144);
+  }
+  return bytes;
 }
 
 /** @returns undefined when the bytes are no meta page  @param page at least META_BYTES of it */

@@ -4,14 +4,16 @@
 // process whose end is looked at.
 
 import { fork } from 'node:child_process';
-import { copyFileSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { open } from 'lmdb';
 import t, { type Test } from 'tap';
 import { arenaFileDefect, arenaSpineDefect } from '../../lib/blockstore/arena-file.ts';
 import { ArenaPages } from '../../lib/blockstore/arena-pages.ts';
 import { ArenaReader } from '../../lib/blockstore/arena-reader.ts';
 import { salvagePacks } from '../../lib/blockstore/arena-salvage.ts';
 import { Arena } from '../../lib/blockstore/arena.ts';
+import { emptyEnvironment } from '../../lib/blockstore/lmdb-page.ts';
 import {
   makeArena,
   packOf,
@@ -33,6 +35,14 @@ async function sampleIn(t: Test, options: ArenaSampleOptions): Promise<ArenaSamp
   mkdirSync(folder, { recursive: true });
   return makeArena(join(folder, 'a000001.mdb'), options);
 }
+
+t.test('the first pages of a new arena are those that LMDB would write', async (t) => {
+  const path = join(t.testdir(), 'lmdb.mdb');
+  const mapSize = 123 * 1024 * 1024;
+  const environment = open({ path, noSubdir: true, mapSize, keyEncoding: 'binary' });
+  await environment.close();
+  t.strictSame(emptyEnvironment(mapSize), readFileSync(path));
+});
 
 t.test('random damage to the tree and to packs: never a crash, never wrong bytes', async (t) => {
   const seed = printedSeed(t);
