@@ -50,6 +50,9 @@ export class Arena {
   #mappedBytes = 0;
   /** Pages of the packs whose put is under way. */
   #inFlightBytes = 0;
+  /** A put failed since LMDB opened the file. */
+  #hasFailed = false;
+  #closing: Promise<void> | undefined;
 
   /** Opens an existing file, to read. @throws CorruptionError  there is none */
   constructor(id: number, path: string, capacityBytes: number) {
@@ -120,20 +123,35 @@ export class Arena {
    * @throws NoSpaceError  the host is full; the pack is not stored
    */
   async put(packId: number, bytes: Buffer): Promise<void> {
-    const environment = this.openToWrite();
+    const isAlone = this.#inFlightBytes === 0;
     const taken = pageBytes(bytes.length);
     this.#inFlightBytes += taken;
     try {
-      await environment.put(packKey(packId), bytes);
+      if (this.#hasFailed && isAlone) this.#closing = this.#closeFailed();
+      if (this.#closing !== undefined) await this.#closing;
+      await this.openToWrite().put(packKey(packId), bytes);
       // LMDB looks at pages around those it writes, and the kernel maps their neighbours with them.
       this.#noteMapped(bytes.length);
     } catch (error) {
+      this.#hasFailed = true;
       throw await explainFailure(this.path, error);
     } finally {
       this.#inFlightBytes -= taken;
     }
     // Not after a failure: a retry needs the blocks, and a disk that fails here would hide the cause.
     if (this.#inFlightBytes === 0) this.#giveBackBehindEnd();
+  }
+
+  /** After a write that failed LMDB may never answer another: it has to open the file anew. */
+  async #closeFailed(): Promise<void> {
+    const environment = this.#environment;
+    this.#environment = undefined;
+    this.#hasFailed = false;
+    try {
+      await environment?.close();
+    } finally {
+      this.#closing = undefined;
+    }
   }
 
   /** Blocks that were held ready and not written. Only while nothing is: a write moves the end. */

@@ -33,6 +33,7 @@ export class OrphanReclaimer {
   readonly #orphans = new Map<InodeNumber, Orphan>();
   readonly #queue: InodeNumber[] = [];
   #isScheduled = false;
+  #isStopped = false;
   /** Rows of earlier mounts that are not queued yet: those after `after`, below `upTo`. */
   #leftovers = { after: 0, upTo: 0 };
   readonly #tryChange: () => 'begun' | 'later' | 'never';
@@ -96,6 +97,7 @@ export class OrphanReclaimer {
     setImmediate(() => {
       this.#gate.whenOpen(() => {
         this.#isScheduled = false;
+        if (this.#isStopped) return;
         const answer = this.#tryChange();
         if (answer === 'begun') this.#turn();
         // Their rows stay, and the next mount reclaims them.
@@ -161,6 +163,11 @@ export class OrphanReclaimer {
     extents.move(inode, orphan, segments);
     this.#queue.push(orphan.ino);
     this.#schedule();
+  }
+
+  /** Nothing is given back any more: the next mount goes on. */
+  stop(): void {
+    this.#isStopped = true;
   }
 
   /** Returns whether the inode is gone. */

@@ -208,6 +208,7 @@ class OpenStore implements Store {
       await this.#parts.checkpointSchedule.finish();
     } finally {
       this.#parts.committer.stop();
+      this.#parts.orphans.stop();
       await this.#parts.checkpoint.interrupt();
       await this.#parts.dataPath.close();
       this.#files.metastore.close();

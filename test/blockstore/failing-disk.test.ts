@@ -20,6 +20,7 @@ const MIB = 1024 * 1024;
 const PACK_BYTES = 300 * 1024;
 /** Rejections that nobody handles are told after the turn in which they happen. */
 const UNHANDLED_AFTER_MS = 500;
+const RETRY_MS_MAX = 20_000;
 
 const unhandled: unknown[] = [];
 process.on('unhandledRejection', (reason) => unhandled.push(reason));
@@ -69,6 +70,26 @@ for (const [what, rule] of Object.entries(failures)) {
     t.same(unhandled.splice(0), [], 'each failure was handled');
     t.ok(store.read(1, 2).equals(randomBytesOf(2, PACK_BYTES)), 'what was put before is there');
   });
+}
+
+for (const after of [0, 1]) {
+  await t.test(
+    `write ${after} of a put has no room, and the same put is tried again`,
+    async (t) => {
+      const { store, disk } = await setUp(t);
+      for (const packId of [1, 2]) await put(store, packId);
+      await disk.fail({ operation: 'write', errno: 'ENOSPC', after });
+      const outcomes = await Promise.allSettled([put(store, 3), put(store, 4)]);
+      const refused = [3, 4].filter((_, index) => outcomes[index]?.status === 'rejected');
+      t.ok(refused.length > 0);
+      const retries = Promise.all(refused.map((packId) => put(store, packId)));
+      const answered = await Promise.race([retries.then(() => true), delay(RETRY_MS_MAX)]);
+      t.ok(answered, 'it is answered');
+      for (const packId of [1, 2, 3, 4]) {
+        t.ok(store.read(1, packId).equals(randomBytesOf(packId, PACK_BYTES)), `pack ${packId}`);
+      }
+    },
+  );
 }
 
 await t.test('a sync fails while packs are removed', async (t) => {

@@ -153,9 +153,7 @@ class FailingCalls {
     else this.#campaign.count('stores that went on');
     if (fault.errno !== 'ENOSPC' || readOnlyReason === undefined) return;
     this.#campaign.count('stores that turned read-only for lack of room in meta.db');
-    const isOfSqlite =
-      failedPaths.some((path) => /\/meta\.db(-wal)?$/.test(path)) &&
-      readOnlyReason.endsWith(SQLITE_IS_FULL);
+    const isOfSqlite = readOnlyReason.endsWith(SQLITE_IS_FULL);
     this.#campaign.ok(isOfSqlite, `${what} in ${failedPaths.join(' ')}: ${readOnlyReason}`);
   }
 
