@@ -21,6 +21,9 @@ requireRoot();
 const STOPPED_MS = 1000;
 const STORM_MS = 15_000;
 const STORM_STORES = 3;
+/** How often, and how long apart, what a storm has mounted is looked for at its end. */
+const STORM_LOOKS = 10;
+const STORM_LOOK_MS = 50;
 const LOST = /final commit failed: changes after commit \d+ are lost, because [^\n]+: [^\n]+\n$/;
 
 function assertFails(t: Test, result: RunResult, message: RegExp): void {
@@ -161,7 +164,11 @@ function startStorm(t: Test, directory: string): ChildProcess {
     const ended = new Promise((resolve) => storm.once('close', resolve));
     storm.kill('SIGKILL');
     await ended;
-    await run('umount', ['-l', join(directory, 's')]);
+    // A mount(8) that it had started may still be at it.
+    for (let look = 0; look < STORM_LOOKS; look += 1) {
+      await run('umount', ['-l', join(directory, 's')]);
+      await delay(STORM_LOOK_MS);
+    }
   });
   return storm;
 }
