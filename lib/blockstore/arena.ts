@@ -253,8 +253,7 @@ function prepareLockFile(path: string): void {
   try {
     writeFileSync(`${path}-lock`, Buffer.alloc(LOCK_FILE_BYTES), { mode: 0o600 });
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code !== 'ENOSPC' && code !== 'EDQUOT') throw error;
+    if (!isFullError(error)) throw error;
     throw new NoSpaceError(`no room to create ${path}`, { cause: error });
   }
 }

@@ -6,6 +6,7 @@
 import { Command, CommanderError } from 'commander';
 
 import { describeError, DedupfsError, ExitCode, UserError } from '../errors.ts';
+import { isFullError } from '../host-room.ts';
 import { checkpointCommand } from './checkpoint.ts';
 import { helpEnd } from './exit-codes.ts';
 import { fsckCommand } from './fsck.ts';
@@ -57,8 +58,6 @@ function createProgram(): Command {
   return program;
 }
 
-const HOST_FULL = new Set(['ENOSPC', 'EDQUOT', 'SQLITE_FULL']);
-
 function report(thrown: unknown, args: readonly string[]): void {
   const cause = firstOf(thrown);
   const error = cause instanceof CommanderError ? usageError(cause, args) : orDiskFull(cause);
@@ -89,8 +88,8 @@ function firstOf(thrown: unknown): unknown {
 
 /** A full host is no bug of ours, whoever meets it first. */
 function orDiskFull(error: unknown): unknown {
-  const { code } = Object(error) as { code?: unknown };
-  if (error instanceof DedupfsError || !HOST_FULL.has(String(code))) return error;
+  if (error instanceof DedupfsError || !(error instanceof Error) || !isFullError(error))
+    return error;
   return new UserError(
     ExitCode.DISK_FULL,
     'DEDUPFS_DISK_FULL',
