@@ -15,6 +15,8 @@ export interface HostRoom {
   secure(bytes: number, allocate: () => number): void;
   /** Whether the reserve is whole and there is room beyond it. */
   readonly isRoomy: boolean;
+  /** Whether so many bytes fit and writes still have as much as the reserve: for what can wait. */
+  hasRoomToSpare(bytes: number): boolean;
 }
 
 /** Gives a file blocks for so many bytes behind its end. @returns 0 or negative errno */

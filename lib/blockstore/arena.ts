@@ -3,15 +3,7 @@
 // LMDB only writes it. Packs are read by pread, so that a disk that cannot read is an error of one
 // pack: through LMDB's map it would be SIGBUS, the end of the process.
 
-import {
-  closeSync,
-  existsSync,
-  openSync,
-  rmSync,
-  statSync,
-  truncateSync,
-  writeFileSync,
-} from 'node:fs';
+import { closeSync, existsSync, openSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { open, type RootDatabase } from 'lmdb';
 import { CorruptionError, describeError, NoSpaceError } from '../errors.ts';
@@ -20,17 +12,21 @@ import { native } from '../native.ts';
 import { syncFile, syncFolder } from '../sync-folder.ts';
 import { arenaFileDefect, arenaSpineDefect } from './arena-file.ts';
 import { ArenaReader } from './arena-reader.ts';
+import { HeldBlocks } from './held-blocks.ts';
 import { emptyEnvironment, PAGE_HEADER_BYTES } from './lmdb-page.ts';
 
 /** Room in the map beyond the capacity: the packs in flight when it is passed, and LMDB's own pages. */
 const MAP_SLACK_BYTES = 256 * 1024 * 1024;
 
 /**
- * Bytes written before the map's pages are given back. Mapped pages count as resident memory of the
- * daemon, though the kernel may drop them at any time; releasing them keeps the figure true to what
- * the daemon needs (G5).
+ * Bytes that puts may have mapped before the map's pages are given back. Mapped pages count as resident
+ * memory of the daemon, though the kernel may drop them at any time; releasing them keeps the figure
+ * true to what the daemon needs (G5).
  */
 const MAPPED_BYTES_MAX = 16 * 1024 * 1024;
+
+/** What the kernel maps around a page that LMDB looks at; of a pack it looks at the first one. */
+const MAPPED_AROUND_BYTES = 64 * 1024;
 
 /** At least what LMDB makes for its 126 readers (8,272 bytes); more only means more readers. */
 const LOCK_FILE_BYTES = 12 * 1024;
@@ -46,12 +42,15 @@ export class Arena {
   readonly path: string;
   readonly #capacityBytes: number;
   readonly #reader: ArenaReader;
+  readonly #heldBlocks: HeldBlocks;
   #environment: RootDatabase<Buffer, Buffer> | undefined;
   #mappedBytes = 0;
   /** Pages of the packs whose put is under way. */
   #inFlightBytes = 0;
   /** A put failed since LMDB opened the file. */
   #hasFailed = false;
+  /** Its tree was found sound since `rest`. */
+  #isLookedAt = false;
   #closing: Promise<void> | undefined;
 
   /** Opens an existing file, to read. @throws CorruptionError  there is none */
@@ -60,6 +59,7 @@ export class Arena {
     this.path = path;
     this.#capacityBytes = capacityBytes;
     this.#reader = new ArenaReader(path);
+    this.#heldBlocks = new HeldBlocks(path);
   }
 
   /**
@@ -102,20 +102,23 @@ export class Arena {
 
   /**
    * Why nothing more should be put into it. LMDB reads its tree through a map: a page that the disk
-   * cannot read would be SIGBUS, the end of the process. Looked at before the first of several puts: the
+   * cannot read would be SIGBUS, the end of the process. Looked at before the first put after a rest: the
    * whole tree was when LMDB opened the file, now it is what the next packs lead through.
    */
   get defect(): string | undefined {
-    return this.#inFlightBytes > 0 ? undefined : arenaSpineDefect(this.path);
+    if (this.isPutting || this.#isLookedAt) return undefined;
+    const defect = arenaSpineDefect(this.path);
+    this.#isLookedAt = defect === undefined;
+    return defect;
   }
 
   /**
-   * Gives the file the blocks that a pack of this size takes, besides those under way.
+   * Has the file hold the blocks that a pack of this size takes, besides those under way. They stay
+   * its own until `rest`.
    * @throws NoSpaceError
    */
   secure(bytes: number, room: HostRoom): void {
-    const wanted = this.#inFlightBytes + pageBytes(bytes) + LMDB_MARGIN_BYTES;
-    room.secure(wanted, () => allocateBehindEnd(this.path, wanted));
+    this.#heldBlocks.secure(this.#inFlightBytes + pageBytes(bytes) + LMDB_MARGIN_BYTES, room);
   }
 
   /**
@@ -123,7 +126,7 @@ export class Arena {
    * @throws NoSpaceError  the host is full; the pack is not stored
    */
   async put(packId: number, bytes: Buffer): Promise<void> {
-    const isAlone = this.#inFlightBytes === 0;
+    const isAlone = !this.isPutting;
     const taken = pageBytes(bytes.length);
     this.#inFlightBytes += taken;
     try {
@@ -131,15 +134,35 @@ export class Arena {
       if (this.#closing !== undefined) await this.#closing;
       await this.openToWrite().put(packKey(packId), bytes);
       // LMDB looks at pages around those it writes, and the kernel maps their neighbours with them.
-      this.#noteMapped(bytes.length);
+      this.#noteMapped(Math.min(bytes.length, MAPPED_AROUND_BYTES));
     } catch (error) {
       this.#hasFailed = true;
+      this.#isLookedAt = false;
       throw await explainFailure(this.path, error);
     } finally {
       this.#inFlightBytes -= taken;
     }
-    // Not after a failure: a retry needs the blocks, and a disk that fails here would hide the cause.
-    if (this.#inFlightBytes === 0) this.#giveBackBehindEnd();
+  }
+
+  /** Packs are on their way: it must stay open. */
+  get isPutting(): boolean {
+    return this.#inFlightBytes > 0;
+  }
+
+  /**
+   * No more packs come for now: gives back blocks that are held and were not written. Not after a
+   * failure: a retry needs them, and a disk that fails here would hide the cause.
+   * @throws Error  the disk fails
+   */
+  rest(): void {
+    if (this.isPutting || this.#hasFailed) return;
+    this.#isLookedAt = false;
+    this.#heldBlocks.giveBack();
+  }
+
+  /** Gives back blocks that were held when the process before was killed. @throws Error  the disk fails */
+  giveBackLeft(): void {
+    this.#heldBlocks.giveBackLeft();
   }
 
   /** After a write that failed LMDB may never answer another: it has to open the file anew. */
@@ -152,11 +175,6 @@ export class Arena {
     } finally {
       this.#closing = undefined;
     }
-  }
-
-  /** Blocks that were held ready and not written. Only while nothing is: a write moves the end. */
-  #giveBackBehindEnd(): void {
-    truncateSync(this.path, statSync(this.path).size);
   }
 
   /**
@@ -209,7 +227,13 @@ export class Arena {
 
   async close(): Promise<void> {
     this.#reader.close();
-    await this.#environment?.close();
+    // At once when nothing is written: the file may be opened anew, and grow, before LMDB has closed it.
+    if (!this.isPutting) this.#heldBlocks.close();
+    try {
+      await this.#environment?.close();
+    } finally {
+      this.#heldBlocks.close();
+    }
   }
 }
 

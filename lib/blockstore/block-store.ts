@@ -73,6 +73,7 @@ export class BlockStore {
   resume(arenaId: number): void {
     const arena = this.arena(arenaId);
     arena.openToWrite();
+    arena.giveBackLeft();
     this.#current = { arena, bytes: arena.hostBytes() };
   }
 
@@ -97,6 +98,7 @@ export class BlockStore {
     if (defect !== undefined) this.#options.log.error({ defect }, 'an arena takes no more packs');
     if (current === undefined || isFull || defect !== undefined) {
       const allocator = expectDefined(this.#allocator, 'arena allocator');
+      current?.arena.rest();
       const id = allocator.nextArena();
       const arena = this.#create(id);
       allocator.arenaBegun(id, current?.arena.id);
@@ -113,6 +115,15 @@ export class BlockStore {
     const arena = this.arena(arenaId);
     if (this.#options.room !== undefined) arena.secure(bytes.length, this.#options.room);
     await arena.put(packId, bytes);
+    // Sealed meanwhile: nothing else asks it to rest.
+    if (arenaId !== this.currentArena) arena.rest();
+  }
+
+  /**
+   * No more packs come for now: blocks held for them are given back. @throws Error  the disk fails
+   */
+  rest(): void {
+    for (const arena of this.#open.values()) arena.rest();
   }
 
   #create(arenaId: number): Arena {
@@ -154,7 +165,7 @@ export class BlockStore {
   #closeLeastRecentlyUsed(): void {
     if (this.#open.size < OPEN_ARENAS_MAX) return;
     for (const [id, arena] of this.#open) {
-      if (id === this.#current?.arena.id) continue;
+      if (id === this.#current?.arena.id || arena.isPutting) continue;
       this.#open.delete(id);
       arena.close().catch((error: unknown) => {
         this.#options.log.error({ err: error, arena: id }, 'closing an arena failed');

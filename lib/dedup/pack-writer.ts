@@ -162,6 +162,7 @@ export class PackWriter {
 
   /**
    * Seals the current pack and resolves when every pack is durable; puts again what failed before.
+   * Blocks that were held for more packs are given back then.
    * @throws NoSpaceError  the host is full; everything is kept for the next call
    * @throws Error  any other failure of the block store
    */
@@ -176,6 +177,7 @@ export class PackWriter {
     }
     await Promise.all([...this.#pending.values()].map(async (pending) => pending.durable));
     this.assertPutting();
+    this.#options.blockStore.rest();
   }
 
   /** Packs cannot be put, and as many wait as may: nothing more should be accepted. */

@@ -121,7 +121,6 @@ export class HostSpace implements HostRoom {
     return usable - bytes >= Math.min(GC_MARGIN_BYTES, this.#wholeBytes / 4);
   }
 
-  /** Whether so many bytes fit and writes still have as much as the reserve: for what can wait. */
   hasRoomToSpare(bytes: number): boolean {
     this.#read();
     return this.#roomBytes - bytes >= this.#wholeBytes;

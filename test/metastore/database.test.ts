@@ -107,6 +107,7 @@ t.test('a batch that has changed no row has blocks for its commit', async (t) =>
   const secured: number[] = [];
   database.room = {
     isRoomy: false,
+    hasRoomToSpare: () => false,
     secure: (bytes, allocate) => {
       secured.push(bytes);
       t.equal(allocate(), 0);
