@@ -187,7 +187,7 @@ export class StoreAssembly {
         if (this.dataPath.packWriter.isStuck) throw posixError(Errno.ENOSPC);
         this.#files.space.admit(bytes);
       },
-      commit: async () => this.committer.commit(),
+      commit: async () => this.committer.makeDurable(),
     };
   }
 }

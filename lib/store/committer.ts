@@ -43,13 +43,20 @@ interface ExclusiveWork {
   giveUp(error: unknown): void;
 }
 
+/** Both reject when nothing was made durable, or not for certain. */
+interface RunningCommit {
+  readonly durable: Promise<void>;
+  /** Tidied up behind, too. */
+  readonly over: Promise<void>;
+}
+
 export class Committer {
   readonly #parts: CommitterParts;
   /** Something changed since the last commit began. */
   #hasChanges = false;
-  #running: Promise<void> | undefined;
+  #running: RunningCommit | undefined;
   /** The commit after the running one, for those who came too late for it. */
-  #next: Promise<void> | undefined;
+  #next: Promise<RunningCommit | undefined> | undefined;
   #timer: NodeJS.Timeout | undefined;
   #readOnlyReason: string | undefined;
   /** The last commit found no room; the next by itself begins no earlier than this. */
@@ -135,24 +142,35 @@ export class Committer {
   }
 
   /**
-   * Resolves when everything that changed before the call is durable.
+   * Resolves when everything that changed before the call is durable, and nothing moves the WAL.
    * @throws NoSpaceError the host is full; the batch is kept and tried again
    * @throws PosixError EROFS  the mount turned read-only earlier
    * @throws Error any other failure; from then on the mount is read-only
    */
   async commit(): Promise<void> {
+    await (
+      await this.#covering()
+    )?.over;
+  }
+
+  /** The same for who changes things through the gate only, which moving the WAL keeps closed. */
+  async makeDurable(): Promise<void> {
+    await (
+      await this.#covering()
+    )?.durable;
+  }
+
+  /** The commit that takes what changed before the call; undefined: it is durable. */
+  async #covering(): Promise<RunningCommit | undefined> {
     if (this.#readOnlyReason !== undefined) throw posixError(Errno.EROFS);
-    if (this.#running === undefined) {
-      if (this.#isNeeded) await this.#start();
-      return;
-    }
-    // The running commit may have closed its books before the caller's changes.
     if (!this.#isNeeded) return this.#running;
-    this.#next ??= this.#running
+    if (this.#running === undefined) return this.#start();
+    // The running commit may have closed its books before the caller's changes.
+    this.#next ??= this.#running.over
       .catch(() => undefined)
       .then(async () => {
         this.#next = undefined;
-        await this.#start();
+        return this.#running === undefined ? this.#start() : this.#covering();
       });
     return this.#next;
   }
@@ -161,14 +179,19 @@ export class Committer {
     return this.#hasChanges || this.#waitingWork.length > 0;
   }
 
-  async #start(): Promise<void> {
-    if (this.#running !== undefined) return this.commit();
-    this.#running = this.#run();
-    try {
-      await this.#running;
-    } finally {
-      this.#running = undefined;
-    }
+  #start(): RunningCommit {
+    const durable = this.#run();
+    const over = durable
+      .then(async () => this.#tidyUp())
+      .finally(() => (this.#running = undefined));
+    over.catch(() => undefined); // told by `durable`, or again by the next look at the reserve
+    this.#running = { durable, over };
+    return this.#running;
+  }
+
+  async #tidyUp(): Promise<void> {
+    await this.#checkpointWhenIdle();
+    this.#parts.space.tend();
   }
 
   async #run(): Promise<void> {
@@ -187,7 +210,7 @@ export class Committer {
   async #commitAndRun(work: readonly ExclusiveWork[]): Promise<void> {
     // Those who came too late for a commit wait for this one, which the failure of that one ended.
     this.#assertWritable();
-    const { gate, contentIngest, space } = this.#parts;
+    const { gate, contentIngest } = this.#parts;
     gate.close();
     try {
       if (this.#hasChanges) await this.#store();
@@ -198,8 +221,6 @@ export class Committer {
       contentIngest.proceed();
     }
     if (work.length === 0) await this.#sync();
-    await this.#checkpointWhenIdle();
-    space.tend();
   }
 
   /** Steps 1 to 3. */
