@@ -202,8 +202,15 @@ await suite.promises('a position behind an entry that went', async (probe) => {
   const [tenth, eleventh] = [all[10], all[11]];
   await must(who.unlink(`d/${tenth?.name}`), who.unlink(`d/${eleventh?.name}`));
   await must(seek(who, fd, tenth?.cookie ?? 0n));
+  // readdir(3p) leaves open whether those still show that went since opendir: dedupfs may answer from
+  // what the kernel kept of this listing.
+  const gone = [tenth?.name, eleventh?.name];
   const found = namesOf(await rest(who, fd)).filter((name) => !name.startsWith('.'));
-  t.strictSame(found, namesOf(all.slice(12)), 'what came behind it and is left');
+  const left = found.filter((name) => !gone.includes(name));
+  t.strictSame(left, namesOf(all.slice(12)), 'what came behind it and is left');
+  await must(seek(who, fd, 0n));
+  const anew = namesOf(await rest(who, fd)).filter((name) => !name.startsWith('.'));
+  t.strictSame(anew, namesOf([...all.slice(0, 10), ...all.slice(12)]), 'rewound: as it is now');
 });
 
 await suite.promises('a listing through one handle sees what another process made', async (probe) => {
