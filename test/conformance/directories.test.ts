@@ -213,6 +213,22 @@ await suite.promises('a position behind an entry that went', async (probe) => {
   t.strictSame(anew, namesOf([...all.slice(0, 10), ...all.slice(12)]), 'rewound: as it is now');
 });
 
+await suite.promises('a directory that moved lists its new parent', async (probe) => {
+  const { t } = probe;
+  const who = await Actor.root(probe);
+  await must(who.mkdir('d'), who.mkdir('e'), who.mkdir('d/inner'));
+  const parentOf = async (path: string): Promise<bigint | undefined> => {
+    const entries = await rest(who, await who.fd(path, O_RDONLY));
+    return entries.find(({ name }) => name === '..')?.ino;
+  };
+  const [from, to] = [BigInt((await who.stat('d')).ino), BigInt((await who.stat('e')).ino)];
+  t.equal(await parentOf('d/inner'), from);
+  t.equal(await parentOf('d/inner'), from, 'listed once more');
+  await must(who.rename('d/inner', 'e/inner'));
+  t.equal(await parentOf('e/inner'), to);
+  t.equal(await parentOf('e/inner'), to, 'and once more');
+});
+
 await suite.promises('a listing through one handle sees what another process made', async (probe) => {
   const { t } = probe;
   const who = await Actor.root(probe);
