@@ -57,7 +57,7 @@ export function direntOf(node: Node): { ino: Ino; type: number } {
 }
 
 export function dotEntry(name: string, node: Node, cookie: number): DirectoryEntry {
-  return { ...direntOf(node), name: Buffer.from(name), cookie, attributes: undefined };
+  return { ...direntOf(node), name: Buffer.from(name), cookie, era: 0, attributes: undefined };
 }
 
 function momentOf(time: Timestamp | 'now'): Timestamp {

@@ -15,8 +15,10 @@ import {
   type FileSystemStatistics,
   type Gate,
   type Ino,
+  type ListingPosition,
   type OpenArguments,
   type Opened,
+  type OpenedDirectory,
   type OpenedFile,
   type Payload,
   type Semantics,
@@ -223,13 +225,13 @@ export class NullFileSystem implements FileSystem {
     return copied;
   }
 
-  openDirectory(ino: Ino): FileHandle {
-    return this.#open(this.#node(ino));
+  openDirectory(ino: Ino): OpenedDirectory {
+    return { fh: this.#open(this.#node(ino)), listing: 'ask' };
   }
 
   readDirectory(
     fh: FileHandle,
-    cookie: number,
+    { cookie }: ListingPosition,
     withAttributes: boolean,
     emit: (entry: DirectoryEntry) => boolean,
   ): void {
@@ -241,7 +243,8 @@ export class NullFileSystem implements FileSystem {
       if (entry.cookie <= cookie) continue;
       const attributes = withAttributes ? entry.node : undefined;
       const bytes = Buffer.from(name, 'latin1');
-      if (!emit({ ...direntOf(entry.node), name: bytes, cookie: entry.cookie, attributes })) return;
+      const { cookie: own, node: found } = entry;
+      if (!emit({ ...direntOf(found), name: bytes, cookie: own, era: 0, attributes })) return;
     }
   }
 

@@ -219,6 +219,11 @@ export class FrameFinder {
     this.bytes = directory.bytes.length;
   }
 
+  /** Chunks of the pack. */
+  get count(): number {
+    return this.#header.count;
+  }
+
   /** `offset` counts from the start of the pack. @throws CorruptionError  no such chunk */
   placeOf(index: number): FramePlace {
     const { packId, count } = this.#header;

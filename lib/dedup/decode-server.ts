@@ -95,6 +95,7 @@ class AheadDecoder {
   }
 
   #decodePack({ packId, indices }: WirePack, target: Target): void {
+    this.#packs.expect(packId, indices.length);
     for (let at = 0; at < indices.length;) {
       const frame = this.#packs.frameOf(packId, expectDefined(indices[at], 'index'));
       const end = frame.first + frame.entries.length;

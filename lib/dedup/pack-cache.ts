@@ -10,6 +10,12 @@ const PACKS_MAX = 4;
 /** Directories of about 100 packs of 4 KiB chunks, or of 1,000 packs of 32 KiB chunks. */
 export const DIRECTORY_BYTES_MAX = 1024 * 1024;
 
+/**
+ * Who wants this part of a pack's chunks has it read as a whole: 8 frames read one by one take as long as
+ * 32 together.
+ */
+const WHOLE_SHARE = 1 / 4;
+
 /** Where the bytes of packs come from. */
 export interface PackSource {
   /** The pack's bytes, in `memory` if they fit. @throws CorruptionError */
@@ -49,6 +55,15 @@ export class PackCache {
     this.#finders.delete(packId);
     this.#finders.set(packId, finder);
     return this.#readFrame(packId, finder, index);
+  }
+
+  /** So many chunks of the pack will be asked for one after the other. @throws CorruptionError */
+  expect(packId: number, count: number): void {
+    const finder = this.#finders.get(packId);
+    if (finder === undefined || count < finder.count * WHOLE_SHARE) return;
+    if (this.#packs.some((cached) => cached.packId === packId)) return;
+    this.#dropFinder(packId);
+    this.#readPack(packId);
   }
 
   #readPack(packId: number): Pack {

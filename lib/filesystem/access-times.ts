@@ -3,7 +3,7 @@
 
 import type { Inode } from '../metastore/inodes.ts';
 import { now } from './clock.ts';
-import type { Caching, Timestamp } from './contract.ts';
+import type { Caching, ListingUse, Timestamp } from './contract.ts';
 import type { Core } from './core.ts';
 
 /** mount(8), relatime: so much older than now is due even when nothing changed. */
@@ -23,6 +23,17 @@ export function noteAccess(core: Core, inode: Inode): void {
 export function cachingOf(core: Core, inode: Inode): Caching {
   if (core.semantics.accessTimes === 'always') return 'none';
   return isDue(core, inode, now()) && core.changes.mayTouch() ? 'renew' : 'keep';
+}
+
+/** For a directory about to be opened. What the kernel answers from its copy, nobody notices. */
+export function listingUseOf(core: Core, inode: Inode): ListingUse {
+  const { listings, semantics } = core;
+  if (semantics.accessTimes === 'always') return 'ask';
+  if (listings.takeMoved(inode.ino)) return 'renew';
+  // Without a copy the kernel asks in any case.
+  if (!listings.mayHave(inode.ino)) return 'keep';
+  const isPrimed = listings.isPrimed(inode.ino, now().sec);
+  return isPrimed && cachingOf(core, inode) === 'keep' ? 'keep' : 'ask';
 }
 
 function isDue(core: Core, inode: Inode, time: Timestamp): boolean {

@@ -112,13 +112,31 @@ export interface WriteArguments {
   readonly killSuidgid: boolean;
 }
 
-export interface DirectoryEntry {
+/**
+ * What the kernel does with its copy of a listing. keep: makes and uses it. renew: the same, without what
+ * it has. ask: leaves it alone.
+ */
+export type ListingUse = 'keep' | 'renew' | 'ask';
+
+export interface OpenedDirectory {
+  readonly fh: FileHandle;
+  readonly listing: ListingUse;
+}
+
+/** Where a listing is. */
+export interface ListingPosition {
+  /** Below 2^48; 0 is the start. Stays valid while the directory changes. */
+  readonly cookie: number;
+  /** Below 2^15. What the kernel keeps of listings is told apart by it (kernel-listings.ts). */
+  readonly era: number;
+}
+
+/** Its position is the one behind it. */
+export interface DirectoryEntry extends ListingPosition {
   readonly name: Uint8Array;
   readonly ino: Ino;
   /** S_IFMT bits >> 12, as d_type. */
   readonly type: number;
-  /** Cookie to continue after this entry; stays valid while the directory changes. */
-  readonly cookie: number;
   /** Filled for readdirplus, except for `.` and `..`. */
   readonly attributes: Attributes | undefined;
 }
@@ -236,14 +254,14 @@ export interface FileSystem {
   /** (mutates; re-checks the gate itself after waiting) Returns bytes copied, may be short. */
   copyRange(copy: CopyArguments): number | Promise<number>;
 
-  openDirectory(ino: Ino): FileHandle;
+  openDirectory(ino: Ino): OpenedDirectory;
   /**
-   * Calls `emit` for each entry after `cookie` (0: from the start, `.` and `..` first) until it
-   * returns false (no room for that entry) or the entries end.
+   * Calls `emit` for each entry after a position (at the start `.` and `..` first) until it returns
+   * false (no room for that entry) or the entries end.
    */
   readDirectory(
     fh: FileHandle,
-    cookie: number,
+    from: ListingPosition,
     withAttributes: boolean,
     emit: (entry: DirectoryEntry) => boolean,
   ): void;

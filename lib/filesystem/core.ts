@@ -11,6 +11,7 @@ import type { ContentTable } from './content-table.ts';
 import type { FileContent } from './file-content.ts';
 import type { Attributes, Caller, Ino, Semantics } from './contract.ts';
 import type { CommitGate } from './gate.ts';
+import type { KernelListings } from './kernel-listings.ts';
 import type { OrphanReclaimer } from './orphans.ts';
 
 /** The store's side of a change: may it happen, is there room, when is it durable. */
@@ -31,6 +32,7 @@ export interface Core {
   readonly metastore: Metastore;
   readonly contents: ContentTable;
   readonly orphans: OrphanReclaimer;
+  readonly listings: KernelListings;
   readonly changes: ChangeControl;
   readonly gate: CommitGate;
   readonly semantics: Semantics;

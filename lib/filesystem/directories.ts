@@ -3,7 +3,7 @@
 
 import type { Inode } from '../metastore/inodes.ts';
 import { FileType } from '../metastore/inodes.ts';
-import type { DirectoryEntry, Ino } from './contract.ts';
+import type { DirectoryEntry, Ino, ListingPosition } from './contract.ts';
 import { attributesOf, type Core } from './core.ts';
 
 const COOKIE_SELF = 1;
@@ -14,11 +14,11 @@ const ENTRIES_PER_QUERY = 64;
 const NAME_SELF = Buffer.from('.');
 const NAME_PARENT = Buffer.from('..');
 
-/** Calls `emit` for entries after `cookie` until it returns false or there are no more. */
+/** Calls `emit` for entries after a position until it returns false or there are no more. */
 export function readDirectory(
   core: Core,
   directory: Inode,
-  cookie: number,
+  { cookie, era }: ListingPosition,
   withAttributes: boolean,
   emit: (entry: DirectoryEntry) => boolean,
 ): void {
@@ -29,7 +29,7 @@ export function readDirectory(
   ];
   for (const [own, name, ino] of dots) {
     if (cookie >= own) continue;
-    const entry = { name, ino: ino as Ino, type, cookie: own, attributes: undefined };
+    const entry = { name, ino: ino as Ino, type, cookie: own, era, attributes: undefined };
     if (!emit(entry)) return;
   }
   let position = Math.max(cookie, COOKIE_PARENT);
@@ -38,7 +38,8 @@ export function readDirectory(
     for (const [name, ino, entryType, own] of entries) {
       const inode = withAttributes ? core.metastore.inodes.get(ino) : undefined;
       const attributes = inode === undefined ? undefined : attributesOf(core, inode);
-      if (!emit({ name, ino: ino as Ino, type: entryType, cookie: own, attributes })) return;
+      const entry = { name, ino: ino as Ino, type: entryType, cookie: own, era, attributes };
+      if (!emit(entry)) return;
       position = own;
     }
     if (entries.length < ENTRIES_PER_QUERY) return;

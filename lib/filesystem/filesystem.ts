@@ -2,7 +2,7 @@
 // the files beside it. See contract.ts for what every method promises.
 
 import { FileType, type Inode } from '../metastore/inodes.ts';
-import { noteAccess } from './access-times.ts';
+import { listingUseOf, noteAccess } from './access-times.ts';
 import { setAttributes, suspectPrivileges } from './attributes.ts';
 import type {
   AttributeChanges,
@@ -15,13 +15,16 @@ import type {
   FileSystem,
   FileSystemStatistics,
   Ino,
+  ListingPosition,
   OpenArguments,
   Opened,
+  OpenedDirectory,
   OpenedFile,
   Payload,
   Semantics,
   WriteArguments,
 } from './contract.ts';
+import { now } from './clock.ts';
 import type { ContentIngest } from './content-ingest.ts';
 import { copyRange } from './copy-range.ts';
 import { attributesOf, findDirectory, findInode, type Core } from './core.ts';
@@ -96,7 +99,9 @@ export class DedupFileSystem implements FileSystem {
   }
 
   forget(ino: Ino, count: number): void {
-    if (this.#lookups.forget(ino, count)) this.#core.orphans.noteForgotten(ino);
+    if (!this.#lookups.forget(ino, count)) return;
+    const isOrphan = this.#core.orphans.noteForgotten(ino);
+    this.#core.listings.noteForgotten(ino, !isOrphan);
   }
 
   getAttributes(ino: Ino): Attributes {
@@ -235,25 +240,32 @@ export class DedupFileSystem implements FileSystem {
     return copyRange(this.#parts, copy);
   }
 
-  openDirectory(ino: Ino): FileHandle {
-    return this.#handles.addDirectory(findDirectory(this.#core, ino));
+  openDirectory(ino: Ino): OpenedDirectory {
+    const inode = findDirectory(this.#core, ino);
+    const listing = listingUseOf(this.#core, inode);
+    return { fh: this.#handles.addDirectory(inode), listing };
   }
 
   readDirectory(
     fh: FileHandle,
-    cookie: number,
+    from: ListingPosition,
     withAttributes: boolean,
     emit: (entry: DirectoryEntry) => boolean,
   ): void {
     const directory = this.#handles.directory(fh);
     const { inode } = directory;
-    if (cookie === 0) {
+    const { listings } = this.#core;
+    let { era } = from;
+    if (from.cookie === 0) {
       noteAccess(this.#core, inode);
+      era = listings.noteBegun(inode.ino, now().sec);
       directory.primed = 0;
     }
     const isPrimed = withAttributes && this.#priming.isWanted(directory);
+    if (!isPrimed) listings.noteUnprimed(inode.ino);
+    const position = { cookie: from.cookie, era };
     this.#reading(() =>
-      readDirectory(this.#core, inode, cookie, isPrimed, (entry) => {
+      readDirectory(this.#core, inode, position, isPrimed, (entry) => {
         const isTaken = emit(entry);
         if (!isTaken || entry.attributes === undefined) return isTaken;
         this.#lookups.note(entry.ino);

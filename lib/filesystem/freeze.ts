@@ -141,6 +141,9 @@ function tryFreeze(
   return { stretch, segment: { pieces, isFinal, isAfterHole: range.isAfterHole } };
 }
 
+/** Most stretches are whole new files. */
+const NO_NEIGHBOURS = new SharedArrayBuffer(0);
+
 /**
  * The stored bytes between the dirty ones, copied together: the worker cannot reach the chunk cache.
  * Undefined when they cannot be read.
@@ -157,6 +160,7 @@ function readNeighbours(
   }
   if (position < range.end) gaps.push({ offset: position, end: range.end });
   const total = gaps.reduce((sum, gap) => sum + (gap.end - gap.offset), 0);
+  if (total === 0) return { shared: NO_NEIGHBOURS, used: 0 };
   const shared = new SharedArrayBuffer(total);
   const bytes = Buffer.from(shared);
   let at = 0;

@@ -72,7 +72,7 @@ export function makeNode(core: Core, place: Place, create: CreateArguments, call
     inode.parent = directory.ino;
     directory.nlink += 1;
   }
-  core.metastore.dentries.insert(directory.ino, place.name, inode.ino, inode.mode);
+  addName(core, directory, place.name, inode);
   touchContent(core, directory);
   return inode;
 }
@@ -106,7 +106,7 @@ export function link(core: Core, ino: Ino, place: Place): Inode {
   checkFree(core, directory, place.name);
   if (inode.nlink === 0) core.orphans.remove(inode);
   inode.nlink += 1;
-  core.metastore.dentries.insert(directory.ino, place.name, inode.ino, inode.mode);
+  addName(core, directory, place.name, inode);
   touchStatus(core, inode);
   touchContent(core, directory);
   return inode;
@@ -119,7 +119,7 @@ export function unlink(core: Core, place: Place): void {
   const directory = findDirectory(core, place.parent);
   const { inode } = findEntry(core, directory, place.name);
   if (inode.isDirectory) throw posixError(Errno.EISDIR);
-  core.metastore.dentries.remove(directory.ino, place.name);
+  removeName(core, directory, place.name);
   touchContent(core, directory);
   dropName(core, inode);
 }
@@ -132,10 +132,20 @@ export function removeDirectory(core: Core, place: Place): void {
   const { inode } = findEntry(core, directory, place.name);
   if (!inode.isDirectory) throw posixError(Errno.ENOTDIR);
   if (!core.metastore.dentries.isEmpty(inode.ino)) throw posixError(Errno.ENOTEMPTY);
-  core.metastore.dentries.remove(directory.ino, place.name);
+  removeName(core, directory, place.name);
   directory.nlink -= 1;
   touchContent(core, directory);
   dropName(core, inode);
+}
+
+function addName(core: Core, directory: Inode, name: Buffer, inode: Inode): void {
+  core.metastore.dentries.insert(directory.ino, name, inode.ino, inode.mode);
+  core.listings.noteChanged(directory.ino);
+}
+
+function removeName(core: Core, directory: Inode, name: Buffer): void {
+  core.metastore.dentries.remove(directory.ino, name);
+  core.listings.noteChanged(directory.ino);
 }
 
 /** The inode lost a name; a directory loses its only one. */
@@ -203,18 +213,17 @@ function replace(
   source: Named,
   target: Omit<Named, 'inode'> & { readonly inode: Inode | undefined },
 ): void {
-  const { dentries } = core.metastore;
   const { inode: replaced } = target;
   if (replaced !== undefined) checkReplaceable(core, source.inode, replaced);
   else checkRoom(core, target.directory, target.place.name);
-  dentries.remove(source.directory.ino, source.place.name);
+  removeName(core, source.directory, source.place.name);
   if (replaced !== undefined) {
-    dentries.remove(target.directory.ino, target.place.name);
+    removeName(core, target.directory, target.place.name);
     if (replaced.isDirectory) target.directory.nlink -= 1;
     dropName(core, replaced);
   }
-  dentries.insert(target.directory.ino, target.place.name, source.inode.ino, source.inode.mode);
-  moveParent(source.inode, source.directory, target.directory);
+  addName(core, target.directory, target.place.name, source.inode);
+  moveParent(core, source.inode, source.directory, target.directory);
   touchMoved(core, [source.directory, target.directory], [source.inode]);
 }
 
@@ -226,22 +235,22 @@ interface Named {
 
 function exchange(core: Core, one: Named, other: Named): void {
   if (other.inode.isDirectory) checkNotBelow(core, one.directory, other.inode);
-  const { dentries } = core.metastore;
-  dentries.remove(one.directory.ino, one.place.name);
-  dentries.remove(other.directory.ino, other.place.name);
-  dentries.insert(one.directory.ino, one.place.name, other.inode.ino, other.inode.mode);
-  dentries.insert(other.directory.ino, other.place.name, one.inode.ino, one.inode.mode);
-  moveParent(one.inode, one.directory, other.directory);
-  moveParent(other.inode, other.directory, one.directory);
+  removeName(core, one.directory, one.place.name);
+  removeName(core, other.directory, other.place.name);
+  addName(core, one.directory, one.place.name, other.inode);
+  addName(core, other.directory, other.place.name, one.inode);
+  moveParent(core, one.inode, one.directory, other.directory);
+  moveParent(core, other.inode, other.directory, one.directory);
   touchMoved(core, [one.directory, other.directory], [one.inode, other.inode]);
 }
 
 /** A directory's '..' counts as a link of its parent. */
-function moveParent(inode: Inode, source: Inode, target: Inode): void {
-  if (!inode.isDirectory) return;
+function moveParent(core: Core, inode: Inode, source: Inode, target: Inode): void {
+  if (!inode.isDirectory || source === target) return;
   source.nlink -= 1;
   target.nlink += 1;
   inode.parent = target.ino;
+  core.listings.noteMoved(inode.ino);
 }
 
 function touchMoved(core: Core, directories: readonly Inode[], inodes: readonly Inode[]): void {

@@ -77,11 +77,13 @@ export class OrphanReclaimer {
     this.#reclaimWhenUnused(ino, orphan);
   }
 
-  noteForgotten(ino: InodeNumber): void {
+  /** The kernel no longer knows the inode. @returns whether it has no name */
+  noteForgotten(ino: InodeNumber): boolean {
     const orphan = this.#orphans.get(ino);
-    if (orphan === undefined) return;
+    if (orphan === undefined) return false;
     orphan.isForgotten = true;
     this.#reclaimWhenUnused(ino, orphan);
+    return true;
   }
 
   #reclaimWhenUnused(ino: InodeNumber, orphan: Orphan): void {

@@ -10,6 +10,7 @@ import { inHeader, writeIn } from '../protocol/request-structs.ts';
 import { messageBytes, type MessageBytes } from '../protocol/request.ts';
 import { PAYLOAD_OFFSET, SLAB_BYTES, type Slab, type SlabPool } from '../slab-pool.ts';
 import type { ReplySink } from './exchange.ts';
+import { Linger, LINGER_MS } from './linger.ts';
 
 /** The part of the addon that a channel uses; tests bring their own. */
 export type Device = Pick<Native, 'read' | 'writev' | 'createPoller' | 'close'>;
@@ -23,6 +24,13 @@ export type MessageHandler = (
   length: number,
   slab: Slab,
 ) => void;
+
+/** Where messages go. */
+export interface MessageSink {
+  readonly handle: MessageHandler;
+  /** Whether it has messages that wait for the event loop: a worker, a commit. */
+  readonly isWaiting: () => boolean;
+}
 
 export interface ChannelOptions {
   readonly device: Device;
@@ -50,6 +58,7 @@ export class Channel implements ReplySink {
   /** By slab index: views are made once. */
   readonly #messages: MessageBytes[] = [];
   readonly #resolveEnded: (reason: EndReason) => void;
+  readonly #linger = new Linger();
   #poller: Poller | undefined;
   /** Where the next request is received; ours while it has one reference. */
   #slab: Slab | undefined;
@@ -70,8 +79,8 @@ export class Channel implements ReplySink {
   }
 
   /** Begins to deliver messages. Only after the mount: before, the device polls as in error. */
-  start(handler: MessageHandler): void {
-    this.#poller = this.#device.createPoller(this.#fd, () => this.#receive(handler));
+  start(sink: MessageSink): void {
+    this.#poller = this.#device.createPoller(this.#fd, () => this.#receive(sink));
     this.#poller.start();
   }
 
@@ -94,16 +103,30 @@ export class Channel implements ReplySink {
   }
 
   /** A failed poll needs no look at its status: read(2) then tells why. */
-  #receive(handler: MessageHandler): void {
+  #receive(sink: MessageSink): void {
     const deadlineMs = performance.now() + MS_PER_POLL_MAX;
     for (let count = 0; count < REQUESTS_PER_POLL_MAX; count += 1) {
       const slab = this.#takeSlab();
       if (slab === undefined) return;
-      const bytes = this.#device.read(this.#fd, slab.bytes, RECEIVE_OFFSET, RECEIVE_BYTES);
-      if (bytes > 0) handler(this.#messageOf(slab), RECEIVE_OFFSET, bytes, slab);
+      const bytes = this.#read(slab, sink);
+      if (bytes > 0) sink.handle(this.#messageOf(slab), RECEIVE_OFFSET, bytes, slab);
       else if (!this.#goesOn(-bytes)) return;
       if (this.#isEnded || performance.now() > deadlineMs) return;
     }
+  }
+
+  #read(slab: Slab, sink: MessageSink): number {
+    let bytes = this.#readOnce(slab);
+    if (bytes !== -Errno.EAGAIN || sink.isWaiting() || !this.#linger.isDue()) return bytes;
+    const endMs = performance.now() + LINGER_MS;
+    do bytes = this.#readOnce(slab);
+    while (bytes === -Errno.EAGAIN && performance.now() < endMs);
+    this.#linger.note(bytes !== -Errno.EAGAIN);
+    return bytes;
+  }
+
+  #readOnce(slab: Slab): number {
+    return this.#device.read(this.#fd, slab.bytes, RECEIVE_OFFSET, RECEIVE_BYTES);
   }
 
   /** The slab to receive into; without one, polling stops until the pool has it. */

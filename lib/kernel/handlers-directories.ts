@@ -1,19 +1,25 @@
 // Handlers of the requests about open directories.
 
-import type { FileHandle } from '../filesystem/contract.ts';
-import { decodeFsync, decodeRead, decodeRelease } from '../protocol/decode-files.ts';
+import type { FileHandle, ListingPosition, ListingUse } from '../filesystem/contract.ts';
+import { decodeFsync, decodeReadDirectory, decodeRelease } from '../protocol/decode-files.ts';
 import { DirentPacker } from '../protocol/dirents.ts';
+import { OpenReply } from '../protocol/flags.ts';
 import { outHeader } from '../protocol/reply-structs.ts';
 import type { Ino } from '../filesystem/contract.ts';
 import type { Exchange } from './exchange.ts';
 import type { HandlerContext } from './handler.ts';
 import type { ReplyBuffer } from './reply-buffers.ts';
 
+/** Without KEEP_CACHE Linux drops the copy's pages, and never completes one that it had begun. */
+const listingFlags: Record<ListingUse, number> = {
+  keep: OpenReply.CACHE_DIR | OpenReply.KEEP_CACHE,
+  renew: OpenReply.CACHE_DIR,
+  ask: OpenReply.KEEP_CACHE,
+};
+
 export function opendir(exchange: Exchange, { fs }: HandlerContext): void {
-  const fh = fs.openDirectory(exchange.ino);
-  // No FOPEN_CACHE_DIR: with several processes renaming into one directory, Linux 6.18 served listings
-  // from its copy that lacked what the listing process itself had put there (lib/README.md).
-  if (!exchange.replyOpened(fh, 0)) fs.releaseDirectory(fh);
+  const { fh, listing } = fs.openDirectory(exchange.ino);
+  if (!exchange.replyOpened(fh, listingFlags[listing])) fs.releaseDirectory(fh);
 }
 
 export function readdir(exchange: Exchange, context: HandlerContext): void | Promise<void> {
@@ -36,20 +42,20 @@ export function releasedir(exchange: Exchange, { fs }: HandlerContext): void {
 
 interface Listing {
   readonly fh: FileHandle;
-  readonly cookie: number;
+  readonly from: ListingPosition;
   readonly bytesMax: number;
   readonly buffer: ReplyBuffer;
 }
 type Pack = (exchange: Exchange, context: HandlerContext, listing: Listing) => void;
 
 function withBuffer(exchange: Exchange, context: HandlerContext, pack: Pack): void | Promise<void> {
-  const { fh, offset, size } = decodeRead(exchange.request);
+  const { fh, cookie, era, size } = decodeReadDirectory(exchange.request);
   const { replyBuffers } = context;
   const run = (buffer: ReplyBuffer): void => {
     try {
       // A smaller reply than asked for is right: the kernel continues after its last entry.
       const bytesMax = Math.min(size, buffer.payload.length);
-      pack(exchange, context, { fh: fh as FileHandle, cookie: offset, bytesMax, buffer });
+      pack(exchange, context, { fh: fh as FileHandle, from: { cookie, era }, bytesMax, buffer });
     } finally {
       replyBuffers.release(buffer);
     }
@@ -62,14 +68,14 @@ function withBuffer(exchange: Exchange, context: HandlerContext, pack: Pack): vo
 function packEntries(exchange: Exchange, { fs }: HandlerContext, listing: Listing): void {
   const { framed } = listing.buffer;
   const packer = new DirentPacker(framed, outHeader.bytes, listing.bytesMax);
-  fs.readDirectory(listing.fh, listing.cookie, false, (entry) => packer.add(entry));
+  fs.readDirectory(listing.fh, listing.from, false, (entry) => packer.add(entry));
   exchange.replyFramed(framed, packer.bytes);
 }
 
 function packEntriesPlus(exchange: Exchange, { fs }: HandlerContext, listing: Listing): void {
   const { framed } = listing.buffer;
   const packer = new DirentPacker(framed, outHeader.bytes, listing.bytesMax);
-  fs.readDirectory(listing.fh, listing.cookie, true, (entry) =>
+  fs.readDirectory(listing.fh, listing.from, true, (entry) =>
     packer.addPlus(entry, entry.attributes),
   );
   if (exchange.replyFramed(framed, packer.bytes)) return;

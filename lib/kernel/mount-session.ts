@@ -56,7 +56,10 @@ export function serveMount(serve: ServeOptions): ServedMount {
   const mounted = mountFilesystem(native, serve);
   const channel = new Channel({ device: native, fd: mounted.fd, pool, log });
   const session = new Session({ filesystem, sink: channel, log });
-  channel.start((message, start, length, slab) => session.handle(message, start, length, slab));
+  channel.start({
+    handle: (message, start, length, slab) => session.handle(message, start, length, slab),
+    isWaiting: () => session.inFlightCount > 0,
+  });
 
   const { target } = mounted;
   const closed = channel.ended.then((reason) => {

@@ -67,8 +67,8 @@ export class ExtentTable {
       .prepare('SELECT count(*) FROM fmap WHERE ino = ? AND seg >= ? AND seg <= ?')
       .pluck();
     this.#last = connection
-      .prepare('SELECT seg FROM fmap WHERE ino = ? ORDER BY seg DESC LIMIT 1')
-      .pluck();
+      .prepare('SELECT seg, map FROM fmap WHERE ino = ? ORDER BY seg DESC LIMIT 1')
+      .raw();
   }
 
   /** Extents that touch the range, whole, in order. */
@@ -201,14 +201,15 @@ export class ExtentTable {
   removeFrom(inode: Inode, offset: number, segmentsMax: number): boolean {
     this.#flushFile(inode.ino);
     for (let done = 0; done < segmentsMax; done += 1) {
-      const number = this.#last.get(inode.ino) as number | undefined;
-      if (number === undefined || (number + 1) * SEGMENT_BYTES <= offset) return true;
+      const row = this.#last.get(inode.ino) as [number, Buffer] | undefined;
+      if (row === undefined || (row[0] + 1) * SEGMENT_BYTES <= offset) return true;
+      const [number, map] = row;
       const from = Math.max(offset, number * SEGMENT_BYTES);
       const end = (number + 1) * SEGMENT_BYTES;
-      const segment = this.#segment(inode.ino, number);
+      const segment = this.#segment(inode.ino, number, map);
       this.#replaceInSegment(inode, segment, { offset: from, end }, []);
       this.#write(segment);
-      if (from > number * SEGMENT_BYTES) return true;
+      if (number === 0 || from > number * SEGMENT_BYTES) return true;
     }
     return false;
   }
@@ -259,11 +260,12 @@ export class ExtentTable {
     }
   }
 
-  #segment(ino: InodeNumber, number: number): Segment {
+  /** @param row its row's map, for who has read it already */
+  #segment(ino: InodeNumber, number: number, row?: Buffer): Segment {
     const key = `${ino}:${number}`;
     let segment = this.#cache.get(key);
     if (segment === undefined) {
-      const map = this.#select.get(ino, number) as Buffer | undefined;
+      const map = row ?? (this.#select.get(ino, number) as Buffer | undefined);
       const extents = map === undefined ? [] : decodeExtents(map, number * SEGMENT_BYTES);
       segment = { ino, number, extents, isDirty: false };
       this.#evict();

@@ -6,7 +6,7 @@ import { ReadFlag, SETXATTR_ACL_KILL_SGID, WriteFlag } from './flags.ts';
 import { ProtocolError } from './protocol-error.ts';
 import type { Request } from './request.ts';
 import * as structs from './request-structs.ts';
-import { getU32, getU64, getU64Clamped } from './struct.ts';
+import { getCookie, getU32, getU64, getU64Clamped } from './struct.ts';
 
 export interface OpenRequest {
   /** open(2) flags; never O_TRUNC, which comes as a SETATTR (init.ts). */
@@ -42,14 +42,13 @@ export function decodeCreate(request: Request): CreateRequest {
 
 export interface ReadRequest {
   readonly fh: number;
-  /** File offset, or the cookie of READDIR. Beyond 2^53 - 1 it is clamped: no file reaches there. */
+  /** Beyond 2^53 - 1 it is clamped: no file reaches there. */
   readonly offset: number;
   readonly size: number;
   /** The kernel keeps what it reads in its pages, where a mapping may change it. */
   readonly fillsCache: boolean;
 }
 
-/** READ, READDIR and READDIRPLUS. */
 export function decodeRead(request: Request): ReadRequest {
   const { view, body } = request;
   const { at } = structs.readIn;
@@ -58,6 +57,24 @@ export function decodeRead(request: Request): ReadRequest {
     offset: getU64Clamped(view, body, at.offset),
     size: getU32(view, body, at.size),
     fillsCache: (getU32(view, body, at.read_flags) & ReadFlag.LOCKOWNER) === 0,
+  };
+}
+
+export interface ReadDirectoryRequest {
+  readonly fh: number;
+  readonly cookie: number;
+  readonly era: number;
+  readonly size: number;
+}
+
+/** READDIR and READDIRPLUS. */
+export function decodeReadDirectory(request: Request): ReadDirectoryRequest {
+  const { view, body } = request;
+  const { at } = structs.readIn;
+  return {
+    fh: getU64(view, body, at.fh),
+    ...getCookie(view, body, at.offset),
+    size: getU32(view, body, at.size),
   };
 }
 

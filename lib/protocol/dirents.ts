@@ -3,7 +3,7 @@
 
 import { encodeEntry, type WireAttributes } from './encode.ts';
 import { dirent, direntplus, entryOut } from './reply-structs.ts';
-import { getU64, setU32, setU64 } from './struct.ts';
+import { getU64, setCookie, setU32, setU64 } from './struct.ts';
 import type { MessageBytes } from './request.ts';
 
 export interface WireDirent {
@@ -11,8 +11,10 @@ export interface WireDirent {
   readonly ino: number;
   /** S_IFMT bits >> 12. */
   readonly type: number;
-  /** Cookie that continues after this entry. */
+  /** Cookie that continues after this entry, below 2^48. */
   readonly cookie: number;
+  /** Below 2^15: cookies of different eras differ, and lead to the same place. */
+  readonly era: number;
 }
 
 export class DirentPacker {
@@ -70,7 +72,7 @@ export class DirentPacker {
   #writeDirent(at: number, entry: WireDirent, next: number): void {
     const { bytes, view } = this.#buffer;
     setU64(view, at, dirent.at.ino, entry.ino);
-    setU64(view, at, dirent.at.off, entry.cookie);
+    setCookie(view, at, dirent.at.off, entry);
     setU32(view, at, dirent.at.namelen, entry.name.length);
     setU32(view, at, dirent.at.type, entry.type);
     const name = at + dirent.bytes;

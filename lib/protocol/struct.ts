@@ -102,6 +102,28 @@ export function setU16(view: DataView, base: number, field: Offset<'u16'>, value
   view.setUint16(base + field, value, true);
 }
 
+/** A position in a directory: cookie < 2^48 and era < 2^15 are together a positive off_t. */
+export interface Cookie {
+  readonly cookie: number;
+  readonly era: number;
+}
+
+export function getCookie(view: DataView, base: number, field: Offset<'u64'>): Cookie {
+  const at = base + field;
+  const cookie = view.getUint16(at + 4, true) * 2 ** 32 + view.getUint32(at, true);
+  return { cookie, era: view.getUint16(at + 6, true) };
+}
+
+export function setCookie(
+  view: DataView,
+  base: number,
+  field: Offset<'u64'>,
+  { cookie, era }: Cookie,
+): void {
+  write64(view, base + field, cookie);
+  view.setUint16(base + field + 6, era, true);
+}
+
 export function setU32(view: DataView, base: number, field: Offset<'u32'>, value: number): void {
   view.setUint32(base + field, value, true);
 }

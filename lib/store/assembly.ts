@@ -9,6 +9,7 @@ import type { Semantics } from '../filesystem/contract.ts';
 import type { ChangeControl } from '../filesystem/core.ts';
 import { DedupFileSystem } from '../filesystem/filesystem.ts';
 import { CommitGate } from '../filesystem/gate.ts';
+import { KernelListings } from '../filesystem/kernel-listings.ts';
 import { OrphanReclaimer } from '../filesystem/orphans.ts';
 import type { Metastore } from '../metastore/metastore.ts';
 import { CHECKPOINT_MINUTES_DEFAULT, CheckpointSchedule } from './checkpoint-schedule.ts';
@@ -165,6 +166,7 @@ export class StoreAssembly {
         metastore: this.#files.metastore,
         contents,
         orphans: this.orphans,
+        listings: new KernelListings(),
         gate: this.#gate,
         semantics: semantics ?? DEFAULT_SEMANTICS,
         noteDamage: (ino) => this.verification.fileDamage.note(ino),

@@ -7,7 +7,8 @@ import type { ScrubOutcome } from '../maintenance/scrub-state.ts';
 import type { Metastore } from '../metastore/metastore.ts';
 import type { CheckpointSummary, StoreStatistics } from './contract.ts';
 import type { Format } from './format.ts';
-import { hostBytes, type HostSpace } from './host-space.ts';
+import type { HostSpace } from './host-space.ts';
+import { StoreFiles } from './store-files.ts';
 
 /** Unit of statfs counts. */
 const BLOCK_BYTES = 4096;
@@ -48,7 +49,7 @@ export function collectStatistics(sources: StatisticsSources): StoreStatistics {
     packs: counters.packs,
     arenas: arenas.length,
     deadBytes: arenas.reduce((sum, arena) => sum + arena.bytes - arena.live, 0),
-    hostBytes: hostBytes(sources.path),
+    hostBytes: new StoreFiles(sources.path).bytes,
     savedByDedupBytes: referencedBytes - uniqueBytes,
     savedByCompressionBytes: uniqueBytes - storedBytes,
     dedupRatio: ratio(referencedBytes, uniqueBytes),

@@ -119,6 +119,9 @@ class OpenStore implements Store {
     await this.#parts.checkpoint.load();
     if (!options.background) return;
     this.#files.space.start();
+    this.#files.space.lookAhead().catch((error: unknown) => {
+      options.log.warn({ err: error }, 'looking at the arenas beforehand failed');
+    });
     this.#parts.checkpointSchedule.start();
     this.#parts.orphans.reclaimLeftovers();
     this.#parts.collection.start();

@@ -62,8 +62,8 @@ function assertLinks(t: Test, driver: FileSystemDriver, ino: Ino): void {
 
 function parentOf(driver: FileSystemDriver, ino: Ino): number {
   let parent = 0;
-  const fh = driver.fs.openDirectory(ino);
-  driver.fs.readDirectory(fh, 0, false, (entry) => {
+  const { fh } = driver.fs.openDirectory(ino);
+  driver.fs.readDirectory(fh, { cookie: 0, era: 0 }, false, (entry) => {
     if (Buffer.from(entry.name).toString() === '..') parent = entry.ino;
     return true;
   });
@@ -223,7 +223,7 @@ t.test(
     t.equal((await driver.read(fh, 0, 20)).toString(), 'content');
     t.equal(driver.fs.getAttributes(folder).nlink, 0);
     driver.release(fh);
-    driver.fs.releaseDirectory(listing);
+    driver.fs.releaseDirectory(listing.fh);
     await store.gc();
     t.throws(() => driver.fs.getAttributes(file), { code: 'ENOENT' });
     t.throws(() => driver.fs.getAttributes(folder), { code: 'ENOENT' });
@@ -247,7 +247,7 @@ t.test('dots find an inode and its directory by number', async (t) => {
 t.test('a removed directory that is still open takes no names', async (t) => {
   const { store, driver } = await openFresh(t);
   const ino = await driver.makeDirectory('folder');
-  const fh = driver.fs.openDirectory(ino);
+  const { fh } = driver.fs.openDirectory(ino);
   await driver.change((fs) => fs.removeDirectory(ROOT_INO, Buffer.from('folder')));
   t.match(await failureIn(driver.create('file', ino)), { code: 'ENOENT' });
   t.strictSame(driver.list(ino), []);

@@ -37,6 +37,8 @@ const decoders: Partial<Record<OpcodeName, (request: Request) => unknown>> = {
   OPEN: files.decodeOpen,
   CREATE: files.decodeCreate,
   READ: files.decodeRead,
+  READDIR: files.decodeReadDirectory,
+  READDIRPLUS: files.decodeReadDirectory,
   WRITE: files.decodeWrite,
   RELEASE: files.decodeRelease,
   FLUSH: files.decodeFlush,

@@ -56,11 +56,15 @@ function opened(_: Test, slabsMax = 4) {
   const pool = new SlabPool(slabsMax);
   const channel = new Channel({ device, fd: FD, pool, log: silentLog() });
   const received: { text: string; start: number; slab: Slab }[] = [];
-  channel.start((message, start, length, slab) => {
-    received.push({ text: message.bytes.toString('latin1', start, start + length), start, slab });
-    if (message.bytes[start] === 'R'.charCodeAt(0)) slab.retain();
+  const sink = { isBusy: false };
+  channel.start({
+    handle(message, start, length, slab) {
+      received.push({ text: message.bytes.toString('latin1', start, start + length), start, slab });
+      if (message.bytes[start] === 'R'.charCodeAt(0)) slab.retain();
+    },
+    isWaiting: () => sink.isBusy,
   });
-  return { device, pool, channel, received };
+  return { device, pool, channel, received, sink };
 }
 
 t.test('messages are read until there is nothing, into one slab', (t) => {
@@ -93,6 +97,35 @@ t.test('an event handles a bounded number of messages', (t) => {
   t.ok(received.length <= 64);
   while (device.incoming.length > 0) device.poll();
   t.equal(received.length, 100);
+  t.end();
+});
+
+t.test('a request that comes a moment later is still taken', (t) => {
+  const { device, received } = opened(t);
+  device.incoming.push(Buffer.from('one'), -Errno.EAGAIN, Buffer.from('two'));
+  device.poll();
+  t.equal(received.length, 2);
+  t.end();
+});
+
+t.test('nobody waits for a next request while others wait for the event loop', (t) => {
+  const { device, received, sink } = opened(t);
+  sink.isBusy = true;
+  device.incoming.push(Buffer.from('one'), -Errno.EAGAIN, Buffer.from('two'));
+  device.poll();
+  t.equal(received.length, 1);
+  t.end();
+});
+
+t.test('after vain waits the next ones are left out', (t) => {
+  const { device, received } = opened(t);
+  device.incoming.push(Buffer.from('one'));
+  device.poll();
+  device.incoming.push(Buffer.from('two'), -Errno.EAGAIN, Buffer.from('three'));
+  device.poll();
+  t.equal(received.length, 2);
+  device.poll();
+  t.equal(received.length, 3);
   t.end();
 });
 

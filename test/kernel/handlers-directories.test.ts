@@ -2,6 +2,8 @@
 
 import t from 'tap';
 import { Errno } from '../../lib/errno.ts';
+import type { FileHandle, ListingUse } from '../../lib/filesystem/contract.ts';
+import { OpenReply } from '../../lib/protocol/flags.ts';
 import * as replies from '../../lib/protocol/reply-structs.ts';
 import * as requests from '../../lib/protocol/request-structs.ts';
 import { build, FakeKernel, parse, parseDirents } from '../support/fake-kernel.ts';
@@ -20,8 +22,39 @@ function listed() {
   return { kernel, forgotten, opened, fh: parse(replies.openOut, opened.body)['fh'] ?? 0 };
 }
 
-t.test('a listing is not cached by the kernel: its copy misses entries', (t) => {
-  t.match(parse(replies.openOut, listed().opened.body), { open_flags: 0 });
+t.test('what the kernel does with its copy of a listing', (t) => {
+  const { CACHE_DIR, KEEP_CACHE } = OpenReply;
+  const uses = { keep: CACHE_DIR | KEEP_CACHE, renew: CACHE_DIR, ask: KEEP_CACHE } as const;
+  for (const [listing, open_flags] of Object.entries(uses)) {
+    const fs = fakeFileSystem({
+      openDirectory: () => ({ fh: 9 as FileHandle, listing: listing as ListingUse }),
+    });
+    const kernel = new FakeKernel(fs);
+    t.teardown(() => kernel.session.end());
+    kernel.init();
+    const opened = kernel.callSync('OPENDIR', { body: [build(requests.openIn)] });
+    t.match(parse(replies.openOut, opened.body), { fh: 9, open_flags }, listing);
+  }
+  t.end();
+});
+
+t.test('a cookie comes back as position and era', (t) => {
+  const positions: unknown[] = [];
+  const fs = fakeFileSystem({ readDirectory: (_fh, from) => void positions.push(from) });
+  const kernel = new FakeKernel(fs);
+  t.teardown(() => kernel.session.end());
+  kernel.init();
+  const { fh = 0 } = parse(
+    replies.openOut,
+    kernel.callSync('OPENDIR', { body: [build(requests.openIn)] }).body,
+  );
+  for (const op of ['READDIR', 'READDIRPLUS'] as const) {
+    const offset = 2 ** 52 + 2 ** 46 + 7;
+    const body = [build(requests.readIn, { fh, offset, size: 4096 })];
+    t.equal(kernel.callSync(op, { body }).errno, 0);
+  }
+  const position = { cookie: 2 ** 46 + 7, era: 16 };
+  t.strictSame(positions, [position, position]);
   t.end();
 });
 

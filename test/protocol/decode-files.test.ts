@@ -31,6 +31,17 @@ t.test('OPEN and CREATE', (t) => {
   t.end();
 });
 
+t.test('READDIR takes a cookie apart', (t) => {
+  const far = withHigh(golden.READ, structs.readIn.at.offset, 0x7fff_8001);
+  t.strictSame(decode.decodeReadDirectory(far), {
+    fh: 7,
+    cookie: 0x8001 * 2 ** 32 + 65536,
+    era: 0x7fff,
+    size: 131072,
+  });
+  t.end();
+});
+
 t.test('READ clamps an offset beyond any file', (t) => {
   t.strictSame(decode.decodeRead(request(golden.READ)), {
     fh: 7,

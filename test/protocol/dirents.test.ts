@@ -12,7 +12,7 @@ function packer(bytesMax: number): { packer: DirentPacker; buffer: Buffer } {
   return { packer: new DirentPacker(message, 16, bytesMax), buffer: message.bytes };
 }
 
-const entry = { name: Buffer.from('abc'), ino: 7, type: 8, cookie: 2 ** 40 };
+const entry = { name: Buffer.from('abc'), ino: 7, type: 8, cookie: 2 ** 40, era: 0 };
 
 t.test('a record is the struct, the name, and zeros up to 8 bytes', (t) => {
   const { packer: p, buffer } = packer(64);
@@ -25,11 +25,19 @@ t.test('a record is the struct, the name, and zeros up to 8 bytes', (t) => {
   t.end();
 });
 
+t.test('the era of a cookie is its highest bits', (t) => {
+  const { packer: p, buffer } = packer(64);
+  const cookie = 2 ** 48 - 1;
+  t.ok(p.add({ ...entry, cookie, era: 2 ** 15 - 1 }));
+  t.equal(buffer.toString('hex', 24, 32), 'ffffffffffffff7f', 'the largest offset there is');
+  t.end();
+});
+
 t.test('names of each length modulo 8 follow each other', (t) => {
   const { packer: p, buffer } = packer(4096);
   const names = Array.from({ length: 20 }, (_, index) => 'x'.repeat(index + 1));
   for (const [index, name] of names.entries()) {
-    t.ok(p.add({ name: Buffer.from(name), ino: index + 1, type: 4, cookie: index + 10 }));
+    t.ok(p.add({ name: Buffer.from(name), ino: index + 1, type: 4, cookie: index + 10, era: 0 }));
     t.equal(p.bytes % 8, 0);
   }
   const parsed = parseDirents(buffer.subarray(16, 16 + p.bytes));

@@ -41,6 +41,11 @@ const ARM64: Readonly<Record<SyscallName, number>> = {
   open_by_handle_at: 265, faccessat2: 439,
 }; // prettier-ignore
 
+/** What this machine's kernel knows it by. */
+export function syscallNumber(name: SyscallName): number {
+  return (process.arch === 'arm64' ? ARM64 : X64)[name];
+}
+
 /** Flags of the system calls, with the kernel's names and values. */
 export const Flag = {
   AT_FDCWD: -100,
@@ -169,7 +174,7 @@ export class Caller implements AsyncDisposable {
 
   /** Makes a call and gives the answer, whatever it is. */
   async call(name: SyscallName, ...args: readonly Argument[]): Promise<Answer> {
-    const number = (process.arch === 'arm64' ? ARM64 : X64)[name];
+    const number = syscallNumber(name);
     return answerFrom(await this.#exchange([String(number), ...args.map(wordOf)].join(' '), name));
   }
 
@@ -189,7 +194,7 @@ export class Caller implements AsyncDisposable {
 
   /** Stores bytes, at most 64 KiB, at an address of the process, such as in a mapping. */
   async poke(address: number, data: string | Uint8Array): Promise<Answer> {
-    const { read } = process.arch === 'arm64' ? ARM64 : X64;
+    const read = syscallNumber('read');
     const hex = Buffer.from(data as Uint8Array).toString('hex');
     const line = await this.#exchange(`poke ${read} ${address} ${hex}`, 'poke');
     return answerFrom(line);

@@ -208,8 +208,8 @@ export class FileSystemDriver {
   /** Names in a directory, in the order in which they are listed, without `.` and `..`. */
   list(ino: Ino = ROOT_INO): string[] {
     const names: string[] = [];
-    const fh = this.fs.openDirectory(ino);
-    this.fs.readDirectory(fh, 2, false, ({ name }) => {
+    const { fh } = this.fs.openDirectory(ino);
+    this.fs.readDirectory(fh, { cookie: 2, era: 0 }, false, ({ name }) => {
       names.push(Buffer.from(name).toString());
       return true;
     });

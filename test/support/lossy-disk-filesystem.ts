@@ -21,8 +21,10 @@ import type {
   FileSystemStatistics,
   Gate,
   Ino,
+  ListingPosition,
   OpenArguments,
   Opened,
+  OpenedDirectory,
   OpenedFile,
   Payload,
   Semantics,
@@ -300,13 +302,13 @@ export class LossyFileSystem implements FileSystem {
     return count;
   }
 
-  openDirectory(ino: Ino): FileHandle {
-    return this.#open(this.#node(ino));
+  openDirectory(ino: Ino): OpenedDirectory {
+    return { fh: this.#open(this.#node(ino)), listing: 'ask' };
   }
 
   readDirectory(
     fh: FileHandle,
-    cookie: number,
+    { cookie }: ListingPosition,
     withAttributes: boolean,
     emit: (entry: DirectoryEntry) => boolean,
   ): void {
@@ -314,12 +316,13 @@ export class LossyFileSystem implements FileSystem {
     for (const [index, name] of ['.', '..'].entries()) {
       const dot = { name: Buffer.from(name), ino: node.ino, type: direntTypeOf(node) };
       if (cookie > index) continue;
-      if (!emit({ ...dot, cookie: index + 1, attributes: undefined })) return;
+      if (!emit({ ...dot, cookie: index + 1, era: 0, attributes: undefined })) return;
     }
     for (const [name, entry] of node.entries ?? []) {
       if (entry.cookie <= cookie) continue;
-      const found = { ino: entry.node.ino, type: direntTypeOf(entry.node), cookie: entry.cookie };
-      const attributes = withAttributes ? entry.node : undefined;
+      const { node: inode, cookie: own } = entry;
+      const found = { ino: inode.ino, type: direntTypeOf(inode), cookie: own, era: 0 };
+      const attributes = withAttributes ? inode : undefined;
       if (!emit({ ...found, name: Buffer.from(name, 'latin1'), attributes })) return;
     }
   }

@@ -1,0 +1,99 @@
+// What the kernel may have kept of listings (FOPEN_CACHE_DIR), so that a directory listed again costs
+// no request for its entries.
+//
+// Linux looks whether its copy is still true when a reader is at the start of the directory. Readers
+// further on take whatever copy has the cookie they are at (fs/fuse/readdir.c, fuse_readdir_cached):
+// one who began while another reader was making a copy gets its rest, though it may have been read
+// before a change that the first reader must see. So cookies carry an era. Each listing has that of its
+// beginning, which is another one after each change of the names; with it, a copy and its readers are
+// of one era, and none of them began before the changes that a reader of that era must see.
+//
+// A listing that the kernel answers itself brings no attributes and is not noticed. So it is asked
+// anew when it was given without attributes, or so long ago that they are about to expire, or when the
+// kernel has given up inodes since; and when the access time is due (filesystem.ts).
+
+import type { InodeNumber } from '../metastore/inodes.ts';
+
+/** An era is as many bits of a cookie as are left of its 63. */
+export const ERAS = 2 ** 15;
+
+/** Half of the time that the kernel believes attributes. */
+const PRIMED_S = 12 * 60 * 60;
+
+/** A directory that was listed since the kernel knows it. */
+interface Listed {
+  era: number;
+  /** A listing of this era has begun. */
+  isBegun: boolean;
+  /** `#surrendered` and the time when the last one began, if it brought all attributes. */
+  surrendered: number;
+  seconds: number;
+  /** Its `..` is another one now, which the kernel does not know to be part of a listing. */
+  hasMoved: boolean;
+}
+
+export class KernelListings {
+  /** One entry of about 100 bytes for each directory in the kernel's cache. */
+  readonly #listed = new Map<InodeNumber, Listed>();
+  /** Inodes that the kernel gave up though they have names: it needs memory. */
+  #surrendered = 0;
+
+  /** Whether the kernel may have a copy that is still true. */
+  mayHave(ino: InodeNumber): boolean {
+    return this.#listed.get(ino)?.isBegun === true;
+  }
+
+  /** Whether it still has the attributes that came with the entries, as far as can be told. */
+  isPrimed(ino: InodeNumber, nowSeconds: number): boolean {
+    const listed = this.#listed.get(ino);
+    if (listed === undefined || listed.surrendered !== this.#surrendered) return false;
+    return Math.abs(nowSeconds - listed.seconds) < PRIMED_S;
+  }
+
+  /** The kernel reads from the start of the directory. @returns the era for this listing's cookies */
+  noteBegun(ino: InodeNumber, nowSeconds: number): number {
+    let listed = this.#listed.get(ino);
+    if (listed === undefined) {
+      listed = { era: 0, isBegun: true, surrendered: 0, seconds: 0, hasMoved: false };
+      this.#listed.set(ino, listed);
+    }
+    listed.isBegun = true;
+    listed.surrendered = this.#surrendered;
+    listed.seconds = nowSeconds;
+    return listed.era;
+  }
+
+  /** Entries were given without attributes. */
+  noteUnprimed(ino: InodeNumber): void {
+    const listed = this.#listed.get(ino);
+    if (listed !== undefined) listed.surrendered = -1;
+  }
+
+  /** To be called whenever the names in a directory change, or what they stand for. */
+  noteChanged(ino: InodeNumber): void {
+    const listed = this.#listed.get(ino);
+    if (listed?.isBegun !== true) return;
+    listed.isBegun = false;
+    listed.era = (listed.era + 1) % ERAS;
+  }
+
+  /** The directory has another parent. */
+  noteMoved(ino: InodeNumber): void {
+    const listed = this.#listed.get(ino);
+    if (listed !== undefined) listed.hasMoved = true;
+  }
+
+  /** Whether it had another parent when the kernel was last asked this. */
+  takeMoved(ino: InodeNumber): boolean {
+    const listed = this.#listed.get(ino);
+    if (listed?.hasMoved !== true) return false;
+    listed.hasMoved = false;
+    return true;
+  }
+
+  /** The kernel no longer knows the inode: no handle is left, and no copy. */
+  noteForgotten(ino: InodeNumber, hasNames: boolean): void {
+    this.#listed.delete(ino);
+    if (hasNames) this.#surrendered += 1;
+  }
+}

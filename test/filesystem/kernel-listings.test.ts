@@ -1,0 +1,172 @@
+// Goal: the kernel's copy of a listing is used when nothing is lost by it, and never mixes what was read
+// before a change with what a reader after it has seen. Method: a real store without a kernel; what is
+// answered to opening a directory, and the eras of its cookies.
+
+import t from 'tap';
+import {
+  ROOT_INO,
+  type Ino,
+  type ListingPosition,
+  type ListingUse,
+  type Semantics,
+} from '../../lib/filesystem/contract.ts';
+import { KernelListings } from '../../lib/filesystem/kernel-listings.ts';
+import { CALLER, type FileSystemDriver } from '../support/filesystem-driver.ts';
+import { openFresh } from '../support/open-store.ts';
+
+const START: ListingPosition = { cookie: 0, era: 0 };
+const EXCHANGE = 2;
+
+const place = (name: string, parent: Ino = ROOT_INO) => ({ parent, name: Buffer.from(name) });
+
+/** Opens, lists from a position to the end, and closes. */
+function list(driver: FileSystemDriver, ino: Ino, from = START) {
+  const entries: ListingPosition[] = [];
+  const { fh, listing } = driver.fs.openDirectory(ino);
+  driver.fs.readDirectory(fh, from, true, ({ cookie, era }) => entries.push({ cookie, era }) > 0);
+  driver.fs.releaseDirectory(fh);
+  return { listing, entries, eras: [...new Set(entries.map(({ era }) => era))] };
+}
+
+function useOf(driver: FileSystemDriver, ino: Ino): ListingUse {
+  const { fh, listing } = driver.fs.openDirectory(ino);
+  driver.fs.releaseDirectory(fh);
+  return listing;
+}
+
+t.test('every change of names begins an era, for listings that begin after it', async (t) => {
+  const { driver } = await openFresh(t);
+  const folder = await driver.makeDirectory('folder');
+  const file = await driver.put('file', Buffer.from('x'), folder);
+  await driver.put('other', Buffer.from('x'), folder);
+  const rename = async (from: string, to: string, flags = 0) =>
+    driver.change((fs) => fs.rename(place(from, folder), place(to, folder), flags, CALLER));
+  const changes: Record<string, () => Promise<unknown>> = {
+    create: async () => driver.put('new', Buffer.from('x'), folder),
+    mkdir: async () => driver.makeDirectory('inner', folder),
+    rmdir: async () => driver.change((fs) => fs.removeDirectory(folder, Buffer.from('inner'))),
+    link: async () => driver.change((fs) => fs.link(file, folder, Buffer.from('linked'))),
+    unlink: async () => driver.change((fs) => fs.unlink(folder, Buffer.from('linked'))),
+    symlink: async () =>
+      driver.change((fs) => fs.makeSymlink(folder, Buffer.from('link'), Buffer.from('x'), CALLER)),
+    rename: async () => rename('new', 'newer'),
+    replace: async () => rename('newer', 'other'),
+    exchange: async () => rename('file', 'other', EXCHANGE),
+  };
+  let { entries, eras } = list(driver, folder);
+  for (const [name, change] of Object.entries(changes)) {
+    t.strictSame(list(driver, folder).eras, eras, `the same era before ${name}`);
+    await change();
+    const second = entries[1] ?? START;
+    t.strictSame(list(driver, folder, second).eras, eras, 'who goes on keeps his era');
+    const after = list(driver, folder);
+    t.equal(after.listing, 'keep', 'the kernel asks anew by itself');
+    t.equal(after.eras.length, 1);
+    t.not(after.eras[0], eras[0], `another one after ${name}`);
+    ({ entries, eras } = after);
+  }
+});
+
+t.test('a listing whose access time is due is asked for', async (t) => {
+  const { driver } = await openFresh(t);
+  const folder = await driver.makeDirectory('folder');
+  t.equal(useOf(driver, folder), 'keep', 'there is no copy yet: the first listing is asked for');
+  list(driver, folder);
+  t.equal(useOf(driver, folder), 'keep');
+  await driver.change((fs) => fs.setAttributes(folder, { mode: 0o700 }, CALLER));
+  t.equal(list(driver, folder).listing, 'ask', 'its status changed since');
+  t.equal(useOf(driver, folder), 'keep', 'and that listing was noticed');
+  const longAgo = { sec: 1_000_000_000, nsec: 0 };
+  const ancient = { atime: longAgo, mtime: longAgo };
+  await driver.change((fs) => fs.setAttributes(folder, ancient, CALLER));
+  t.equal(list(driver, folder).listing, 'ask', 'more than a day ago');
+});
+
+t.test('access times of other mount options', async (t) => {
+  const semantics = (accessTimes: Semantics['accessTimes'], directoryAccessTimes = true) => ({
+    semantics: { acls: true, accessTimes, directoryAccessTimes },
+  });
+  const cases = [
+    { options: semantics('always'), want: 'ask' },
+    { options: semantics('never'), want: 'keep' },
+    { options: semantics('relative', false), want: 'keep' },
+  ] as const;
+  for (const { options, want } of cases) {
+    await t.test(JSON.stringify(options), async (t) => {
+      const { driver } = await openFresh(t, options);
+      const folder = await driver.makeDirectory('folder');
+      t.equal(list(driver, folder).listing, want);
+      await driver.change((fs) => fs.setAttributes(folder, { mode: 0o700 }, CALLER));
+      t.equal(list(driver, folder).listing, want);
+    });
+  }
+});
+
+t.test('after the kernel gave up inodes, listings bring attributes once more', async (t) => {
+  const { driver } = await openFresh(t);
+  const folder = await driver.makeDirectory('folder');
+  const file = await driver.put('file', Buffer.from('x'), folder);
+  const { ino: removed } = await driver.create('removed');
+  list(driver, folder);
+  await driver.change((fs) => fs.unlink(ROOT_INO, Buffer.from('removed')));
+  driver.fs.forget(removed, 1);
+  t.equal(useOf(driver, folder), 'keep', 'one that has no name is nobody to look up');
+  driver.fs.forget(file, 100);
+  t.equal(list(driver, folder).listing, 'ask');
+  t.equal(list(driver, folder).listing, 'keep');
+});
+
+t.test('a moved directory is listed anew: its parent is an entry', async (t) => {
+  const { driver } = await openFresh(t);
+  const folder = await driver.makeDirectory('folder');
+  const inner = await driver.makeDirectory('inner');
+  const rename = async (from: ReturnType<typeof place>, to: ReturnType<typeof place>) =>
+    driver.change((fs) => fs.rename(from, to, 0, CALLER));
+  list(driver, inner);
+  list(driver, inner);
+  await rename(place('inner'), place('renamed'));
+  t.equal(list(driver, inner).listing, 'ask', 'only its name: the access time is due');
+  await rename(place('renamed'), place('inner', folder));
+  t.equal(list(driver, inner).listing, 'renew');
+  t.equal(list(driver, inner).listing, 'keep');
+});
+
+t.test('what is known of a directory goes with it, and attributes grow old', (t) => {
+  const listings = new KernelListings();
+  t.notOk(listings.mayHave(7));
+  t.notOk(listings.isPrimed(7, 0));
+  listings.noteUnprimed(7);
+  listings.noteChanged(7);
+  listings.noteMoved(7);
+  t.notOk(listings.takeMoved(7), 'never listed');
+
+  t.equal(listings.noteBegun(7, 1000), 0);
+  t.ok(listings.mayHave(7));
+  t.ok(listings.isPrimed(7, 1000 + 12 * 60 * 60 - 1));
+  t.notOk(listings.isPrimed(7, 1000 + 12 * 60 * 60));
+  t.notOk(listings.isPrimed(7, 1000 - 12 * 60 * 60), 'the clock was set back');
+  listings.noteUnprimed(7);
+  t.notOk(listings.isPrimed(7, 1000), 'too large a directory');
+  listings.noteBegun(7, 1000);
+  t.ok(listings.isPrimed(7, 1000));
+
+  listings.noteChanged(7);
+  t.notOk(listings.mayHave(7));
+  listings.noteChanged(7);
+  t.equal(listings.noteBegun(7, 1000), 1, 'an era that nobody has seen is as good');
+  listings.noteForgotten(7, false);
+  t.notOk(listings.mayHave(7));
+  t.end();
+});
+
+t.test('eras go round', (t) => {
+  const listings = new KernelListings();
+  const eras = new Set<number>();
+  for (let change = 0; change < 40_000; change += 1) {
+    eras.add(listings.noteBegun(7, 0));
+    listings.noteChanged(7);
+  }
+  t.equal(eras.size, 2 ** 15);
+  t.equal(Math.max(...eras), 2 ** 15 - 1, 'an offset stays positive');
+  t.end();
+});
