@@ -261,10 +261,15 @@ function openEnvironment(path: string, capacityBytes: number): RootDatabase<Buff
   });
 }
 
-/** Space an arena file occupies on the host, bytes; 0 when it does not exist. */
+/**
+ * Space an arena's pages occupy on the host, bytes; 0 when there is no file. Blocks that are held behind
+ * its end are not dead data, and given back by themselves.
+ */
 export function arenaHostBytes(path: string): number {
   const stats = statSync(path, { throwIfNoEntry: false });
-  return stats === undefined ? 0 : stats.blocks * 512;
+  return stats === undefined
+    ? 0
+    : Math.min(stats.blocks * 512, Math.ceil(stats.size / 4096) * 4096);
 }
 
 /**

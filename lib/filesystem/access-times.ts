@@ -30,6 +30,7 @@ export function listingUseOf(core: Core, inode: Inode): ListingUse {
   const { listings, semantics } = core;
   if (semantics.accessTimes === 'always') return 'ask';
   if (listings.takeMoved(inode.ino)) return 'renew';
+  if (listings.isUnprimed(inode.ino)) return 'ask';
   // Without a copy the kernel asks in any case.
   if (!listings.mayHave(inode.ino)) return 'keep';
   const isPrimed = listings.isPrimed(inode.ino, now().sec);

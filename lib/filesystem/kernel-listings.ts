@@ -8,6 +8,9 @@
 // beginning, which is another one after each change of the names; with it, a copy and its readers are
 // of one era, and none of them began before the changes that a reader of that era must see.
 //
+// Where one is broken off and the names change then, Linux never completes its copy, nor begins another
+// until it forgets the directory: each listing is asked for, as without a copy.
+//
 // A listing that the kernel answers itself brings no attributes and is not noticed. So it is asked
 // anew when it was given without attributes, or so long ago that they are about to expire, or when the
 // kernel has given up inodes since; and when the access time is due (filesystem.ts).
@@ -19,6 +22,8 @@ export const ERAS = 2 ** 15;
 
 /** Half of the time that the kernel believes attributes. */
 const PRIMED_S = 12 * 60 * 60;
+
+const UNPRIMED = -1;
 
 /** A directory that was listed since the kernel knows it. */
 interface Listed {
@@ -66,7 +71,12 @@ export class KernelListings {
   /** Entries were given without attributes. */
   noteUnprimed(ino: InodeNumber): void {
     const listed = this.#listed.get(ino);
-    if (listed !== undefined) listed.surrendered = -1;
+    if (listed !== undefined) listed.surrendered = UNPRIMED;
+  }
+
+  /** The last listing went out without attributes: another copy of it would be used by nobody. */
+  isUnprimed(ino: InodeNumber): boolean {
+    return this.#listed.get(ino)?.surrendered === UNPRIMED;
   }
 
   /** To be called whenever the names in a directory change, or what they stand for. */

@@ -65,6 +65,17 @@ export function makeNode(core: Core, place: Place, create: CreateArguments, call
   core.changes.admit(0);
   const directory = findLivingDirectory(core, place.parent);
   checkFree(core, directory, place.name);
+  return makeNamed(core, directory, place.name, create, caller);
+}
+
+/** The name must be free, and room for it admitted. */
+function makeNamed(
+  core: Core,
+  directory: Inode,
+  name: Buffer,
+  create: CreateArguments,
+  caller: Caller,
+): Inode {
   const inode = makeInode(core, directory, create, caller);
   inode.nlink = 1;
   if (inode.isDirectory) {
@@ -72,7 +83,7 @@ export function makeNode(core: Core, place: Place, create: CreateArguments, call
     inode.parent = directory.ino;
     directory.nlink += 1;
   }
-  addName(core, directory, place.name, inode);
+  addName(core, directory, name, inode);
   touchContent(core, directory);
   return inode;
 }
@@ -181,7 +192,8 @@ export function rename(core: Core, from: Place, to: Place, flags: number, caller
   replace(core, source, { place: to, directory: target, inode: replaced });
   if ((flags & RENAME_WHITEOUT) !== 0) {
     // Device 0:0. The name that moved away has left it room.
-    makeNode(core, from, { mode: FileType.CHARACTER_DEVICE, umask: 0 }, caller);
+    const create = { mode: FileType.CHARACTER_DEVICE, umask: 0 };
+    makeNamed(core, directory, from.name, create, caller);
   }
 }
 

@@ -7,7 +7,7 @@ import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expectDefined } from '../assert.ts';
 
-/** An arena's last packs may still be under way when the next one is begun. */
+/** Before that an arena's last packs may be under way. */
 const SETTLED_MS = 60_000;
 /** More than the host's clock of changes may stand still. */
 const STAMP_MS = 100;
@@ -16,7 +16,7 @@ const ARENA_FILE = /^a(\d+)\.mdb(-lock)?$/;
 interface StoreFile {
   readonly name: string;
   readonly path: string;
-  /** Of a sealed arena: not of the last one. */
+  /** Of an arena before the last two: the former of them may still get packs that found no room. */
   readonly isSealed: boolean;
 }
 
@@ -111,7 +111,7 @@ function filesIn(folder: string): StoreFile[] {
   return names.map((name) => ({
     name,
     path: join(folder, name),
-    isSealed: ARENA_FILE.test(name) && arenaOf(name) < last,
+    isSealed: ARENA_FILE.test(name) && arenaOf(name) < last - 1,
   }));
 }
 

@@ -12,6 +12,7 @@ import { AHEAD_BYTES_MAX } from '../../lib/blockstore/held-blocks.ts';
 import { NoSpaceError } from '../../lib/errors.ts';
 import { allocateBehindEnd, isFull, type HostRoom } from '../../lib/host-room.ts';
 import { silentLog } from '../../lib/log.ts';
+import { planGc } from '../../lib/maintenance/gc-plan.ts';
 import { flipByte } from '../support/damage.ts';
 import { failureIn, mountSmallDisk } from '../support/faults.ts';
 import { randomBytesOf } from '../support/random.ts';
@@ -119,6 +120,19 @@ t.test('where room is short each pack asks for its own', async (t) => {
   }
   t.ok(room.calls >= 20);
   t.ok(heldMost < ONE_PACK_BYTES_MAX, `${heldMost} bytes`);
+});
+
+t.test('held blocks are no dead data: gc leaves the arena alone', async (t) => {
+  const { store } = openIn(t, join(t.testdir(), 'arenas'));
+  let heldMost = 0;
+  for (let packId = 1; packId <= 20; packId += 1) {
+    await put(store, packId);
+    heldMost = Math.max(heldMost, heldBytes(store.path(1)));
+    const live = packId * PACK_BYTES;
+    const plan = planGc([{ id: 1, bytes: live, live, hostBytes: store.arenaBytes(1) }]);
+    t.equal(plan.arenas[0]?.action, 'keep', `${packId} packs`);
+  }
+  t.ok(heldMost > 2 * MIB, `${heldMost} bytes were held`);
 });
 
 t.test('a full arena gives back by itself', async (t) => {

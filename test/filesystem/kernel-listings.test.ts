@@ -147,7 +147,9 @@ t.test('what is known of a directory goes with it, and attributes grow old', (t)
   t.notOk(listings.isPrimed(7, 1000 - 12 * 60 * 60), 'the clock was set back');
   listings.noteUnprimed(7);
   t.notOk(listings.isPrimed(7, 1000), 'too large a directory');
+  t.ok(listings.isUnprimed(7));
   listings.noteBegun(7, 1000);
+  t.notOk(listings.isUnprimed(7));
   t.ok(listings.isPrimed(7, 1000));
 
   listings.noteChanged(7);

@@ -2,7 +2,10 @@
 // kernel; nlink is recounted after each case, fsck looks at the end.
 
 import t, { type Test } from 'tap';
+import { Errno } from '../../lib/errno.ts';
+import { posixError } from '../../lib/errors.ts';
 import { ROOT_INO, type Ino } from '../../lib/filesystem/contract.ts';
+import { HostSpace } from '../../lib/store/host-space.ts';
 import { failureIn } from '../support/faults.ts';
 import { CALLER, type FileSystemDriver } from '../support/filesystem-driver.ts';
 import { assertStoreClean, openFresh } from '../support/open-store.ts';
@@ -103,6 +106,26 @@ function* allCases(): Generator<[boolean, Kind, Kind]> {
     for (const source of SOURCES) for (const target of TARGETS) yield [sameParent, source, target];
   }
 }
+
+t.test('without room for a whiteout nothing has moved', async (t) => {
+  const { store, driver } = await openFresh(t);
+  const file = await driver.put('a', Buffer.from('a'));
+  const { admit } = HostSpace.prototype;
+  t.teardown(() => (HostSpace.prototype.admit = admit));
+  for (const roomFor of [0, 1]) {
+    let left = roomFor;
+    HostSpace.prototype.admit = (): void => {
+      if (left === 0) throw posixError(Errno.ENOSPC);
+      left -= 1;
+    };
+    const outcome = await renameIn(driver, [ROOT_INO, 'a'], [ROOT_INO, 'b'], WHITEOUT);
+    HostSpace.prototype.admit = admit;
+    t.equal(outcome, roomFor === 0 ? 'ENOSPC' : '', 'room is asked for once');
+    t.equal(driver.find(roomFor === 0 ? 'a' : 'b')?.ino, file);
+  }
+  t.match(driver.find('a'), { mode: 0o020000 });
+  await assertStoreClean(t, store);
+});
 
 t.test('a directory cannot move below itself, nor be exchanged with what holds it', async (t) => {
   const { store, driver } = await openFresh(t);
