@@ -3,7 +3,7 @@
 // idle wakes up. Who writes large blocks takes longer each time, and is soon not waited for any more.
 
 /** How long. */
-export const LINGER_MS = 0.03;
+export const LINGER_MS = 0.08;
 /** So many chances at most are let go after vain waits. */
 const SKIPS_MAX = 16;
 
