@@ -12,7 +12,7 @@ import { native } from '../native.ts';
 import { syncFile, syncFolder } from '../sync-folder.ts';
 import { arenaFileDefect, arenaSpineDefect } from './arena-file.ts';
 import { ArenaReader } from './arena-reader.ts';
-import { HeldBlocks } from './held-blocks.ts';
+import { filledBytes, HeldBlocks } from './held-blocks.ts';
 import { emptyEnvironment, PAGE_HEADER_BYTES } from './lmdb-page.ts';
 
 /** Room in the map beyond the capacity: the packs in flight when it is passed, and LMDB's own pages. */
@@ -267,9 +267,7 @@ function openEnvironment(path: string, capacityBytes: number): RootDatabase<Buff
  */
 export function arenaHostBytes(path: string): number {
   const stats = statSync(path, { throwIfNoEntry: false });
-  return stats === undefined
-    ? 0
-    : Math.min(stats.blocks * 512, Math.ceil(stats.size / 4096) * 4096);
+  return stats === undefined ? 0 : Math.min(stats.blocks * 512, filledBytes(stats.size));
 }
 
 /**

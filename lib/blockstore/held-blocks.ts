@@ -10,6 +10,11 @@ export const AHEAD_BYTES_MAX = 8 * 1024 * 1024;
 
 const BLOCK_BYTES = 4096;
 
+/** Bytes of the blocks that a file of this size fills: what it occupies besides is held behind its end. */
+export function filledBytes(size: number): number {
+  return Math.ceil(size / BLOCK_BYTES) * BLOCK_BYTES;
+}
+
 export class HeldBlocks {
   readonly #path: string;
   /** Open from the first need on until `close`. */
@@ -75,7 +80,7 @@ export class HeldBlocks {
   /** Gives back what a process that was killed has held. @throws Error  the disk fails */
   giveBackLeft(): void {
     const { size, blocks } = fstatSync(this.#open());
-    if (blocks * 512 <= Math.ceil(size / BLOCK_BYTES) * BLOCK_BYTES) return;
+    if (blocks * 512 <= filledBytes(size)) return;
     this.#end = size;
     this.giveBack();
   }

@@ -57,15 +57,10 @@ export class KernelListings {
 
   /** The kernel reads from the start of the directory. @returns the era for this listing's cookies */
   noteBegun(ino: InodeNumber, nowSeconds: number): number {
-    let listed = this.#listed.get(ino);
-    if (listed === undefined) {
-      listed = { era: 0, isBegun: true, surrendered: 0, seconds: 0, hasMoved: false };
-      this.#listed.set(ino, listed);
-    }
-    listed.isBegun = true;
-    listed.surrendered = this.#surrendered;
-    listed.seconds = nowSeconds;
-    return listed.era;
+    const { era, hasMoved } = this.#listed.get(ino) ?? { era: 0, hasMoved: false };
+    const surrendered = this.#surrendered;
+    this.#listed.set(ino, { era, isBegun: true, surrendered, seconds: nowSeconds, hasMoved });
+    return era;
   }
 
   /** Entries were given without attributes. */

@@ -148,16 +148,14 @@ export class Committer {
    * @throws Error any other failure; from then on the mount is read-only
    */
   async commit(): Promise<void> {
-    await (
-      await this.#covering()
-    )?.over;
+    const running = await this.#covering();
+    await running?.over;
   }
 
   /** The same for who changes things through the gate only, which moving the WAL keeps closed. */
   async makeDurable(): Promise<void> {
-    await (
-      await this.#covering()
-    )?.durable;
+    const running = await this.#covering();
+    await running?.durable;
   }
 
   /** The commit that takes what changed before the call; undefined: it is durable. */
