@@ -4,13 +4,12 @@ import { createConnection, type Socket } from 'node:net';
 
 import { ExitCode, UserError } from '../errors.ts';
 import { LineSplitter } from './lines.ts';
+import type { Method, Params, Progress, Results } from './methods.ts';
 import {
   encodeLine,
   parseReply,
   RESPONSE_BYTES_MAX,
   type ErrorBody,
-  type Method,
-  type Methods,
   type Reply,
 } from './protocol.ts';
 import { SocketPath } from './socket-path.ts';
@@ -56,9 +55,9 @@ export class ControlClient implements Disposable {
   /** @throws UserError with the code, message and exit code that the daemon answered */
   request<M extends Method>(
     method: M,
-    params: Methods[M]['params'],
-    onProgress?: (progress: Methods[M]['progress']) => void,
-  ): Promise<Methods[M]['result']> {
+    params: Params<M>,
+    onProgress?: (progress: Progress<M>) => void,
+  ): Promise<Results[M]> {
     this.#lastId += 1;
     const id = this.#lastId;
     return new Promise((resolve, reject) => {
@@ -66,7 +65,7 @@ export class ControlClient implements Disposable {
       const report = onProgress as ((progress: unknown) => void) | undefined;
       this.#pending.set(id, { resolve: settle, reject, onProgress: report });
       if (!this.#socket.writable) this.#failAll();
-      else this.#socket.write(encodeLine({ id, method, params: { ...params } }));
+      else this.#socket.write(encodeLine({ id, method, params }));
     });
   }
 

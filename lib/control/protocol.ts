@@ -1,4 +1,5 @@
-// The language of the control socket: one JSON object per line, both ways, over STORE/control.sock.
+// The language of the control socket: one JSON object per line, both ways, over STORE/control.sock; what may
+// be asked is in methods.ts.
 //
 //   request    {"id":1,"method":"gc","params":{"threshold":0.5}}
 //   progress   {"id":1,"progress":{"bytesDone":1048576,"bytesTotal":9437184}}      any number of
@@ -9,20 +10,7 @@
 // answered in any order. So an answered ping says that what was asked before it has been received.
 
 import { ExitCode, UserError, type ExitCodeNumber } from '../errors.ts';
-import type {
-  CheckpointReport,
-  DamageReport,
-  FsckProgress,
-  FsckReport,
-  GcPlan,
-  GcProgress,
-  GcReport,
-  HealProgress,
-  HealReport,
-  ScrubProgress,
-  ScrubReport,
-  StoreStatistics,
-} from '../store/contract.ts';
+import { paramsOf, type Method, type Params } from './methods.ts';
 
 /** Longest request line. The largest real one is under 200 bytes; the rest is room to grow. */
 export const REQUEST_BYTES_MAX = 16 * 1024;
@@ -35,78 +23,16 @@ export const CONNECTIONS_MAX = 32;
 /** A progress event is dropped when the last one is younger: people read no faster. */
 export const PROGRESS_INTERVAL_MS = 100;
 
-/** What each method takes, returns and reports on the way (never: nothing). */
-export interface Methods {
-  ping: { params: NoParams; result: Pong; progress: never };
-  stats: { params: NoParams; result: StoreStatistics; progress: never };
-  gcPlan: { params: GcParams; result: GcPlan; progress: never };
-  gc: { params: GcParams; result: GcReport; progress: GcProgress };
-  fsck: { params: FsckParams; result: FsckReport; progress: FsckProgress };
-  checkpoint: { params: CheckpointParams; result: CheckpointReport; progress: never };
-  /** Ends early, its position kept, when the connection ends. */
-  scrub: { params: ScrubParams; result: ScrubReport; progress: ScrubProgress };
-  damage: { params: DamageParams; result: DamageReport; progress: never };
-  /** Ends early when the connection ends. */
-  heal: { params: HealParams; result: HealReport; progress: HealProgress };
-  commit: { params: NoParams; result: NoResult; progress: never };
-  /**
-   * Answered when the store is closed: `dedupfs umount` learns so how the final commit went. Who has
-   * not been received by then gets no answer and finds it in the store (last-close.ts).
-   */
-  awaitClose: { params: NoParams; result: NoResult; progress: never };
-}
-
-export type Method = keyof Methods;
-export type NoParams = Record<string, never>;
-export type NoResult = Record<string, never>;
-
-export interface Pong {
-  readonly pid: number;
-  readonly mountpoint: string;
-  readonly version: string;
-}
-
-export interface GcParams {
-  /** Live ratio in (0, 1] below which an arena is evacuated; absent: the store's default. */
-  readonly threshold?: number;
-}
-
-export interface FsckParams {
-  readonly level: 'quick' | 'full';
-}
-
-export interface CheckpointParams {
-  /** Share nothing with the checkpoint before. */
-  readonly full: boolean;
-}
-
-export interface ScrubParams {
-  /** Absent: gently. */
-  readonly bytesPerSecond?: number;
-  readonly restart?: boolean;
-}
-
-export interface DamageParams {
-  /** The `nextIno` of the answer before. */
-  readonly afterIno?: number;
-}
-
-export interface HealParams {
-  /** Absolute path as the daemon sees it. */
-  readonly tree: string;
-}
-
 export interface ErrorBody {
   readonly code: string;
   readonly message: string;
   readonly exitCode: ExitCodeNumber;
 }
 
-export interface Request {
-  readonly id: number;
-  readonly method: Method;
-  readonly params: Record<string, unknown>;
-}
+/** A request whose parameters were checked. */
+export type Request = {
+  [M in Method]: { readonly id: number; readonly method: M; readonly params: Params<M> };
+}[Method];
 
 export interface Reply {
   /** null: the answer to a line that was no request. */
@@ -126,36 +52,30 @@ export class ProtocolError extends UserError {
   }
 }
 
-const methods: Record<Method, true> = {
-  ping: true,
-  stats: true,
-  gcPlan: true,
-  gc: true,
-  fsck: true,
-  checkpoint: true,
-  scrub: true,
-  damage: true,
-  heal: true,
-  commit: true,
-  awaitClose: true,
-};
-
-/** @throws ProtocolError when the line is not JSON, not a request, or names an unknown method */
+/**
+ * @throws ProtocolError when the line is not JSON, not a request, names an unknown method, or its
+ *   parameters are not what the method takes
+ */
 export function parseRequest(line: string): Request {
   const value = parseObject(line);
   const { id, method, params = {} } = value;
   if (typeof id !== 'number' || !Number.isSafeInteger(id)) {
     throw new ProtocolError('DEDUPFS_BAD_REQUEST', 'a request needs an integer id', null);
   }
-  if (typeof method !== 'string' || !Object.hasOwn(methods, method)) {
-    const known = Object.keys(methods).join(', ');
+  if (typeof method !== 'string' || !Object.hasOwn(paramsOf, method)) {
+    const known = Object.keys(paramsOf).join(', ');
     const message = `unknown method ${JSON.stringify(method)}; known: ${known}`;
     throw new ProtocolError('DEDUPFS_UNKNOWN_METHOD', message, id);
   }
   if (!isObject(params)) {
     throw new ProtocolError('DEDUPFS_BAD_REQUEST', 'params must be an object', id);
   }
-  return { id, method: method as Method, params };
+  const checked = paramsOf[method as Method].safeParse(params);
+  if (!checked.success) {
+    const faults = checked.error.issues.map(({ path, message }) => `${path.join('.')} ${message}`);
+    throw new ProtocolError('DEDUPFS_BAD_REQUEST', faults.join('; '), id);
+  }
+  return { id, method, params: checked.data } as Request;
 }
 
 /** @throws ProtocolError when the line is not a JSON object with an id */
@@ -168,57 +88,8 @@ export function parseReply(line: string): Reply {
 }
 
 /** JSON writes a newline inside a string as \n, so one object is always one line. */
-export function encodeLine(message: Request | Reply): string {
+export function encodeLine(message: Pick<Request, 'id' | 'method' | 'params'> | Reply): string {
   return `${JSON.stringify(message)}\n`;
-}
-
-/** @throws ProtocolError when `threshold` is there and not in (0, 1] */
-export function parseGcParams(request: Request): GcParams {
-  const { threshold } = request.params;
-  if (threshold === undefined) return {};
-  if (typeof threshold === 'number' && threshold > 0 && threshold <= 1) return { threshold };
-  throw new ProtocolError('DEDUPFS_BAD_REQUEST', 'threshold must be in (0, 1]', request.id);
-}
-
-/** @throws ProtocolError when `level` is neither quick nor full */
-export function parseFsckParams(request: Request): FsckParams {
-  const { level } = request.params;
-  if (level === 'quick' || level === 'full') return { level };
-  throw new ProtocolError('DEDUPFS_BAD_REQUEST', "level must be 'quick' or 'full'", request.id);
-}
-
-/** @throws ProtocolError when `full` is no boolean */
-export function parseCheckpointParams(request: Request): CheckpointParams {
-  const { full } = request.params;
-  if (typeof full === 'boolean') return { full };
-  throw new ProtocolError('DEDUPFS_BAD_REQUEST', 'full must be true or false', request.id);
-}
-
-/** @throws ProtocolError when a parameter has another type or makes no sense */
-export function parseScrubParams(request: Request): ScrubParams {
-  const { bytesPerSecond, restart } = request.params;
-  const isRate = typeof bytesPerSecond === 'number' && bytesPerSecond >= 1;
-  const isRestart = restart === undefined || typeof restart === 'boolean';
-  if ((isRate || bytesPerSecond === undefined) && isRestart) {
-    return { ...(isRate ? { bytesPerSecond } : {}), restart: restart === true };
-  }
-  const message = 'bytesPerSecond must be at least 1, restart true or false';
-  throw new ProtocolError('DEDUPFS_BAD_REQUEST', message, request.id);
-}
-
-/** @throws ProtocolError when `afterIno` is there and no inode number */
-export function parseDamageParams(request: Request): DamageParams {
-  const { afterIno } = request.params;
-  if (afterIno === undefined) return {};
-  if (typeof afterIno === 'number' && Number.isSafeInteger(afterIno)) return { afterIno };
-  throw new ProtocolError('DEDUPFS_BAD_REQUEST', 'afterIno must be an integer', request.id);
-}
-
-/** @throws ProtocolError when `tree` is no absolute path */
-export function parseHealParams(request: Request): HealParams {
-  const { tree } = request.params;
-  if (typeof tree === 'string' && tree.startsWith('/') && !tree.includes('\0')) return { tree };
-  throw new ProtocolError('DEDUPFS_BAD_REQUEST', 'tree must be an absolute path', request.id);
 }
 
 function parseObject(line: string): Record<string, unknown> {

@@ -9,22 +9,16 @@ import { describeError, DedupfsError, ExitCode, UserError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import type { Store } from '../store/contract.ts';
 import { LineSplitter } from './lines.ts';
+import type { Pong } from './methods.ts';
 import {
   CONNECTIONS_MAX,
   encodeLine,
-  parseCheckpointParams,
-  parseDamageParams,
-  parseFsckParams,
-  parseGcParams,
-  parseHealParams,
   parseRequest,
-  parseScrubParams,
   PROGRESS_INTERVAL_MS,
   ProtocolError,
   REQUEST_BYTES_MAX,
   REQUESTS_MAX,
   type ErrorBody,
-  type Pong,
   type Reply,
   type Request,
 } from './protocol.ts';
@@ -128,27 +122,27 @@ export class ControlServer {
       case 'stats':
         return store.statistics();
       case 'gcPlan':
-        return store.planGc(parseGcParams(request).threshold);
+        return store.planGc(request.params.threshold);
       case 'gc': {
-        const options = { ...parseGcParams(request), onProgress };
+        const options = { ...request.params, onProgress };
         return this.#exclusively('checks', 'gc', () => store.gc(options));
       }
       case 'fsck': {
-        const options = { ...parseFsckParams(request), onProgress };
+        const options = { ...request.params, onProgress };
         return this.#exclusively('checks', 'fsck', () => store.fsck(options));
       }
       case 'scrub': {
-        const options = { ...parseScrubParams(request), onProgress, signal };
+        const options = { ...request.params, onProgress, signal };
         return this.#exclusively('scrub', 'scrub', () => store.scrub(options));
       }
       case 'damage':
-        return store.listDamage(parseDamageParams(request));
+        return store.listDamage(request.params);
       case 'heal': {
-        const options = { ...parseHealParams(request), onProgress, signal };
+        const options = { ...request.params, onProgress, signal };
         return this.#exclusively('heal', 'heal', () => store.heal(options));
       }
       case 'checkpoint':
-        return store.checkpoint(parseCheckpointParams(request));
+        return store.checkpoint(request.params);
       case 'commit':
         await store.commit();
         return {};

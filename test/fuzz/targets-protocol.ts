@@ -4,9 +4,6 @@ import { createConnection } from 'node:net';
 import { join } from 'node:path';
 import { LineSplitter } from '../../lib/control/lines.ts';
 import {
-  parseCheckpointParams,
-  parseFsckParams,
-  parseGcParams,
   parseReply,
   parseRequest,
   ProtocolError as ControlError,
@@ -166,9 +163,6 @@ export const control: Target = {
       answerOf(() => parseReply(line), isControlError);
       const parsed = answerOf(() => parseRequest(line), isControlError);
       if ('refusal' in parsed) return parsed.refusal.slice(0, 20);
-      for (const parse of [parseGcParams, parseFsckParams, parseCheckpointParams]) {
-        answerOf(() => parse(parsed.value), isControlError);
-      }
       return parsed.value.method;
     });
     return answers.join();

@@ -1,0 +1,99 @@
+// What each method of the control socket takes, returns and reports on the way: the one place to look
+// when talking to a daemon. The schemas check what comes in; everything else is types.
+
+import { z } from 'zod';
+
+import type {
+  CheckpointReport,
+  DamageReport,
+  FsckProgress,
+  FsckReport,
+  GcPlan,
+  GcProgress,
+  GcReport,
+  HealProgress,
+  HealReport,
+  ScrubProgress,
+  ScrubReport,
+  StoreStatistics,
+} from '../store/contract.ts';
+
+const nothing = z.object({});
+
+const gcParams = z.object({
+  /** Live ratio below which an arena is evacuated; absent: the store's default. */
+  threshold: z
+    .number('must be in (0, 1]')
+    .gt(0, 'must be in (0, 1]')
+    .lte(1, 'must be in (0, 1]')
+    .exactOptional(),
+});
+
+/** The parameters of each method; what is not named here is dropped. */
+export const paramsOf = {
+  ping: nothing,
+  stats: nothing,
+  gcPlan: gcParams,
+  gc: gcParams,
+  fsck: z.object({ level: z.enum(['quick', 'full'], "must be 'quick' or 'full'") }),
+  checkpoint: z.object({
+    /** Share nothing with the checkpoint before. */
+    full: z.boolean('must be true or false'),
+  }),
+  scrub: z.object({
+    /** Absent: gently. */
+    bytesPerSecond: z.number('must be at least 1').gte(1, 'must be at least 1').exactOptional(),
+    restart: z.boolean('must be true or false').default(false),
+  }),
+  damage: z.object({
+    /** The `nextIno` of the answer before. */
+    afterIno: z.int('must be an integer').exactOptional(),
+  }),
+  heal: z.object({
+    /** As the daemon sees it. */
+    tree: z.string('must be an absolute path').regex(/^\/[^\0]*$/, 'must be an absolute path'),
+  }),
+  commit: nothing,
+  awaitClose: nothing,
+} as const satisfies Record<string, z.ZodType>;
+
+export type Method = keyof typeof paramsOf;
+/** As a client writes them; defaults may be left out. */
+export type Params<M extends Method> = z.input<(typeof paramsOf)[M]>;
+export type NoResult = Record<string, never>;
+
+export interface Pong {
+  readonly pid: number;
+  readonly mountpoint: string;
+  readonly version: string;
+}
+
+export interface Results {
+  ping: Pong;
+  stats: StoreStatistics;
+  gcPlan: GcPlan;
+  gc: GcReport;
+  fsck: FsckReport;
+  checkpoint: CheckpointReport;
+  /** Ends early, its position kept, when the connection ends. */
+  scrub: ScrubReport;
+  damage: DamageReport;
+  /** Ends early when the connection ends. */
+  heal: HealReport;
+  commit: NoResult;
+  /**
+   * Answered when the store is closed: `dedupfs umount` learns so how the final commit went. Who has
+   * not been received by then gets no answer and finds it in the store (last-close.ts).
+   */
+  awaitClose: NoResult;
+}
+
+/** What a method reports on the way; those that are not here report nothing. */
+export interface Progresses {
+  gc: GcProgress;
+  fsck: FsckProgress;
+  scrub: ScrubProgress;
+  heal: HealProgress;
+}
+
+export type Progress<M extends Method> = M extends keyof Progresses ? Progresses[M] : never;
