@@ -10,7 +10,7 @@ import { reachStore } from './access.ts';
 import { helpEnd } from './exit-codes.ts';
 import { findOwner } from './owner.ts';
 import { findPlace } from './place.ts';
-import { ProgressBar } from './progress.ts';
+import { ProgressBar, quietOption } from './progress.ts';
 import { rebuildIndexOf } from './rebuild-index.ts';
 import { rebuild } from './rebuild.ts';
 import { assertRepairFlags, repair } from './repair.ts';
@@ -37,6 +37,7 @@ export function fsckCommand(): Command {
       'make the index of chunks and packs from the arenas alone, then check',
     )
     .option('--json', 'print the report as JSON')
+    .addOption(quietOption())
     .addHelpText(
       'after',
       helpEnd(
@@ -56,6 +57,7 @@ interface FsckFlags {
   rebuild?: true;
   rebuildIndex?: true;
   json?: true;
+  quiet?: true;
   repair?: true;
   dryRun?: true;
 }
@@ -96,7 +98,7 @@ async function rebuildBefore(path: string, flags: FsckFlags): Promise<Rebuilt | 
 async function runCheck(path: string, flags: FsckFlags): Promise<FsckReport> {
   const level = flags.quick === true ? 'quick' : 'full';
   const { storePath } = findPlace(path);
-  using bar = new ProgressBar('fsck', formatCount);
+  using bar = new ProgressBar('fsck', formatCount, flags);
   const onProgress = ({ check: name, done, total }: FsckProgress): void =>
     bar.update(done, total, name);
   if (findOwner(storePath) === undefined) {

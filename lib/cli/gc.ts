@@ -5,7 +5,7 @@ import { Command, InvalidArgumentError } from 'commander';
 import type { GcPlan, GcReport } from '../store/contract.ts';
 import { reachStore, type StoreAccess } from './access.ts';
 import { helpEnd } from './exit-codes.ts';
-import { ProgressBar } from './progress.ts';
+import { ProgressBar, quietOption } from './progress.ts';
 import { formatTable } from './tables.ts';
 import { formatBytes, formatShare, plural } from './units.ts';
 
@@ -13,6 +13,7 @@ interface GcFlags {
   dryRun?: true;
   threshold?: number;
   json?: true;
+  quiet?: true;
 }
 
 export function gcCommand(): Command {
@@ -26,6 +27,7 @@ export function gcCommand(): Command {
     .option('--dry-run', 'print what would be done, and do nothing')
     .option('--threshold <ratio>', 'evacuate arenas with a smaller live share', parseThreshold)
     .option('--json', 'print the plan or the report as JSON')
+    .addOption(quietOption())
     .addHelpText(
       'after',
       helpEnd(
@@ -46,13 +48,13 @@ async function collect(path: string, flags: GcFlags): Promise<void> {
     print(flags, plan, () => formatPlan(plan));
     return;
   }
-  const report = await runWithBar(access, flags.threshold);
+  const report = await runWithBar(access, flags);
   print(flags, report, () => formatReport(report));
 }
 
-async function runWithBar(access: StoreAccess, threshold: number | undefined): Promise<GcReport> {
-  using bar = new ProgressBar('gc', formatBytes);
-  return await access.gc(threshold, ({ bytesDone, bytesTotal }) =>
+async function runWithBar(access: StoreAccess, flags: GcFlags): Promise<GcReport> {
+  using bar = new ProgressBar('gc', formatBytes, flags);
+  return await access.gc(flags.threshold, ({ bytesDone, bytesTotal }) =>
     bar.update(bytesDone, bytesTotal),
   );
 }

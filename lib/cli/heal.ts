@@ -9,7 +9,7 @@ import type { HealReport } from '../store/contract.ts';
 import { reachStore, type StoreAccess } from './access.ts';
 import { damageLines } from './damage-lines.ts';
 import { helpEnd } from './exit-codes.ts';
-import { ProgressBar } from './progress.ts';
+import { ProgressBar, quietOption, type ProgressFlags } from './progress.ts';
 import { formatBytes, formatCount, plural } from './units.ts';
 
 export function healCommand(): Command {
@@ -26,6 +26,7 @@ export function healCommand(): Command {
     .argument('<store|dir>', 'directory of the store, or its mount point')
     .argument('<tree>', 'directory with good copies, or one file')
     .option('--json', 'print the report as JSON')
+    .addOption(quietOption())
     .addHelpText(
       'after',
       helpEnd(
@@ -39,10 +40,10 @@ export function healCommand(): Command {
     .action(heal);
 }
 
-async function heal(path: string, tree: string, flags: { json?: true }): Promise<void> {
+async function heal(path: string, tree: string, flags: ProgressFlags): Promise<void> {
   const treePath = realPathOf(tree);
   await using access = await reachStore(path);
-  const report = await runWithBar(access, treePath);
+  const report = await runWithBar(access, treePath, flags);
   const text = flags.json === true ? JSON.stringify(report, undefined, 2) : formatReport(report);
   process.stdout.write(`${text}\n`);
   if (report.damage.chunks > 0) process.exitCode = ExitCode.DAMAGED;
@@ -59,12 +60,16 @@ function realPathOf(tree: string): string {
   }
 }
 
-async function runWithBar(access: StoreAccess, tree: string): Promise<HealReport> {
-  using bar = new ProgressBar('heal', formatCount);
-  // How much there is to read is not known: the bar shows what is found of what is wanted.
+async function runWithBar(
+  access: StoreAccess,
+  tree: string,
+  flags: ProgressFlags,
+): Promise<HealReport> {
+  using bar = new ProgressBar('heal', formatBytes, flags);
+  // How much there is to read is not known, only how many chunks are wanted.
   return await access.heal(tree, ({ bytes, chunksHealed, chunksWanted }) => {
-    const total = chunksHealed + chunksWanted;
-    bar.update(chunksHealed, total, `chunks, ${formatBytes(bytes)} read`);
+    const chunks = plural(chunksHealed + chunksWanted, 'chunk');
+    bar.update(bytes, undefined, `healed ${formatCount(chunksHealed)} of ${chunks}`);
   });
 }
 

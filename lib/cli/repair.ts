@@ -6,15 +6,14 @@ import { describeChange, type RepairChange } from '../maintenance/repair-journal
 import { repairStore, type RepairReport } from '../store/repair-store.ts';
 import { findOwner, lockedBy } from './owner.ts';
 import { findPlace } from './place.ts';
-import { ProgressBar } from './progress.ts';
+import { ProgressBar, type ProgressFlags } from './progress.ts';
 import { formatCount, plural } from './units.ts';
 
 /** Changes and findings printed by a repair; its journal has all changes. */
 const LINES_MAX = 20;
 
-export interface RepairFlags {
+export interface RepairFlags extends ProgressFlags {
   readonly dryRun?: true;
-  readonly json?: true;
 }
 
 /** @throws UserError LOCKED  the store is mounted, and what repairing throws */
@@ -22,27 +21,25 @@ export async function repair(path: string, flags: RepairFlags): Promise<void> {
   const { storePath } = findPlace(path);
   const owner = findOwner(storePath);
   if (owner !== undefined) throw lockedBy(storePath, owner);
-  const isJson = flags.json === true;
-  const dryRun = flags.dryRun === true;
-  const report = await runWithBar(storePath, { dryRun, isJson });
-  const text = isJson ? JSON.stringify(report, undefined, 2) : formatReport(storePath, report);
+  const report = await runWithBar(storePath, flags);
+  const text =
+    flags.json === true ? JSON.stringify(report, undefined, 2) : formatReport(storePath, report);
   process.stdout.write(`${text}\n`);
   if (report.result === 'repaired') process.exitCode = ExitCode.REPAIRED;
   else if (report.result !== 'clean') process.exitCode = ExitCode.DAMAGED;
 }
 
-async function runWithBar(
-  storePath: string,
-  { dryRun, isJson }: { readonly dryRun: boolean; readonly isJson: boolean },
-): Promise<RepairReport> {
-  using bar = new ProgressBar('fsck', formatCount);
+async function runWithBar(storePath: string, flags: RepairFlags): Promise<RepairReport> {
+  const dryRun = flags.dryRun === true;
+  using bar = new ProgressBar('repair', formatCount, flags);
   return await repairStore(storePath, {
     dryRun,
     log: silentLog(),
     onProgress: ({ check, done, total }) => bar.update(done, total, check),
     onPlan: async (changes) => {
       bar[Symbol.dispose]();
-      if (!isJson) await printPlan(changes, dryRun ? Number.POSITIVE_INFINITY : LINES_MAX);
+      if (flags.json !== true)
+        await printPlan(changes, dryRun ? Number.POSITIVE_INFINITY : LINES_MAX);
     },
   });
 }

@@ -7,7 +7,7 @@ import type { DamageReport, ScrubReport } from '../store/contract.ts';
 import { reachStore, type StoreAccess } from './access.ts';
 import { damageLines, fileLine } from './damage-lines.ts';
 import { helpEnd } from './exit-codes.ts';
-import { ProgressBar } from './progress.ts';
+import { ProgressBar, quietOption } from './progress.ts';
 import { formatBytes, parseBytes, plural } from './units.ts';
 
 interface ScrubFlags {
@@ -15,6 +15,7 @@ interface ScrubFlags {
   restart?: true;
   list?: true;
   json?: true;
+  quiet?: true;
 }
 
 export function scrubCommand(): Command {
@@ -32,6 +33,7 @@ export function scrubCommand(): Command {
     .option('--restart', 'begin at the start, even if an earlier scrub was stopped')
     .option('--list', 'read nothing, only list the files known to be damaged')
     .option('--json', 'print the report as JSON')
+    .addOption(quietOption())
     .addHelpText(
       'after',
       helpEnd(
@@ -64,7 +66,7 @@ async function runWithBar(
   flags: ScrubFlags,
   signal: AbortSignal,
 ): Promise<ScrubReport> {
-  using bar = new ProgressBar('scrub', formatBytes, { showsRest: true });
+  using bar = new ProgressBar('scrub', formatBytes, flags);
   return await access.scrub({
     bytesPerSecond: flags.rate,
     restart: flags.restart === true,
