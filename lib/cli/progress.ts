@@ -49,7 +49,8 @@ export class ProgressBar implements Disposable {
   readonly #output: ProgressOutput;
   readonly #kind: 'bar' | 'lines' | 'none';
   readonly #startMs: number;
-  readonly #meter: RateMeter;
+  #meter: RateMeter;
+  #part = '';
   #nextMs: number;
   #bar: SingleBar | undefined;
   /** Whatever ends the process, the terminal gets its cursor back. */
@@ -77,48 +78,62 @@ export class ProgressBar implements Disposable {
     this.#nextMs = this.#startMs + (isTerminal ? BAR_AFTER_MS : LINE_AFTER_MS);
   }
 
+  /** What is done now, when the whole is not known; done, total and rest are those of this part. */
+  set part(part: string) {
+    if (part === this.#part) return;
+    this.#part = part;
+    this.#meter = new RateMeter(this.#output.now());
+  }
+
   /**
-   * @param done in the unit of `format`; less than before: another part of the work has begun
+   * @param done in the unit of `format`; undefined: only the time is known
    * @param total undefined: nobody knows
-   * @param detail what is done now, or what was found so far
+   * @param detail what was found so far
    */
-  update(done: number, total: number | undefined, detail = ''): void {
+  update(done: number | undefined, total: number | undefined, detail = ''): void {
     if (this.#kind === 'none') return;
     const nowMs = this.#output.now();
-    this.#meter.note(done, nowMs);
+    if (done !== undefined) this.#meter.note(done, nowMs);
     if (nowMs < this.#nextMs) return;
     if (this.#kind === 'bar') {
       this.#nextMs = nowMs + BAR_INTERVAL_MS;
       this.#draw(done, total, detail);
     } else {
       this.#nextMs = nowMs + LINE_INTERVAL_MS;
-      this.#output.stream.write(`${this.#title}: ${this.#describe(done, total, detail)}\n`);
+      this.#output.stream.write(`${this.#name}: ${this.#describe(done, total, detail)}\n`);
     }
   }
 
-  /** `1.20 GiB of 3.40 GiB (35 %), 120 MiB/s, 18 s to go, reading packs` */
-  #describe(done: number, total: number | undefined, detail: string): string {
-    const share = total === undefined ? '' : ` of ${this.#format(total)}${shareOf(done, total)}`;
-    const parts = [`${this.#format(done)}${share}`];
-    const perSecond = this.#meter.perSecond;
-    if (perSecond > 0) parts.push(`${this.#format(Math.round(perSecond))}/s`);
-    if (perSecond > 0 && total !== undefined && total > done) {
-      parts.push(`${formatDuration((total - done) / perSecond)} to go`);
-    } else if (total === undefined) {
+  get #name(): string {
+    return this.#part === '' ? this.#title : `${this.#title}, ${this.#part}`;
+  }
+
+  /** `1.20 GiB of 3.40 GiB (35 %), 120 MiB/s, 18 s to go, 2 damaged chunks` */
+  #describe(done: number | undefined, total: number | undefined, detail: string): string {
+    const parts: string[] = [];
+    const { perSecond } = this.#meter;
+    if (done !== undefined) {
+      const share = total === undefined ? '' : ` of ${this.#format(total)}${shareOf(done, total)}`;
+      parts.push(`${this.#format(done)}${share}`);
+      if (perSecond > 0) parts.push(`${this.#format(Math.round(perSecond))}/s`);
+    }
+    if (done === undefined || total === undefined) {
       parts.push(`${formatDuration((this.#output.now() - this.#startMs) / 1000)} so far`);
+    } else if (perSecond > 0 && total > done) {
+      parts.push(`${formatDuration((total - done) / perSecond)} to go`);
     }
     if (detail !== '') parts.push(detail);
     return parts.join(', ');
   }
 
-  #draw(done: number, total: number | undefined, detail: string): void {
-    const text = this.#describe(done, total, detail);
-    const payload = { text };
+  #draw(done: number | undefined, total: number | undefined, detail: string): void {
+    const payload = { name: this.#name, text: this.#describe(done, total, detail) };
     // Without a total the bar stays empty.
-    const [at, end] = total === undefined ? [0, 1] : [Math.min(done, total), Math.max(total, 1)];
+    const end = Math.max(total ?? 1, 1);
+    const at = total === undefined ? 0 : Math.min(done ?? 0, end);
     if (this.#bar === undefined) {
       this.#bar = new SingleBar({
-        format: `${this.#title} [{bar}] {text}`,
+        format: '{name} [{bar}] {text}',
         barsize: 24,
         barCompleteChar: '#',
         barIncompleteChar: '-',

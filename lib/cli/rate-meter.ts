@@ -13,7 +13,7 @@ interface Sample {
 }
 
 export class RateMeter {
-  #samples: Sample[];
+  readonly #samples: Sample[];
   #last: Sample;
 
   /** The number is 0 at `nowMs`. */
@@ -22,11 +22,8 @@ export class RateMeter {
     this.#samples = [this.#last];
   }
 
-  /** A number smaller than before begins anew. */
   note(value: number, nowMs: number): void {
-    const isAnew = value < this.#last.value;
     this.#last = { ms: nowMs, value };
-    if (isAnew) this.#samples = [];
     const newest = this.#samples.at(-1);
     if (newest === undefined || nowMs - newest.ms >= SAMPLE_INTERVAL_MS) {
       this.#samples.push(this.#last);

@@ -5,6 +5,7 @@ import type { RebuildIndexReport } from '../maintenance/rebuild-index.ts';
 import { rebuildStoreIndex } from '../store/rebuild-index.ts';
 import { findOwner, lockedBy } from './owner.ts';
 import { findPlace } from './place.ts';
+import { Interruption } from './interruption.ts';
 import { ProgressBar, type ProgressFlags } from './progress.ts';
 import { formatBytes, plural } from './units.ts';
 
@@ -22,10 +23,12 @@ export async function rebuildIndexOf(
 }
 
 async function runWithBar(storePath: string, flags: ProgressFlags): Promise<RebuildIndexReport> {
+  using interruption = new Interruption('nothing was changed; run it again');
   using bar = new ProgressBar('rebuild index', formatBytes, flags);
   return await rebuildStoreIndex(storePath, {
     log: silentLog(),
-    onProgress: (done, total) => bar.update(done, total, 'reading packs'),
+    signal: interruption.signal,
+    onProgress: (done, total) => bar.update(done, total),
   });
 }
 

@@ -7,6 +7,7 @@ import { reachStore } from './access.ts';
 import { damageLines } from './damage-lines.ts';
 import { findOwner, lockedBy } from './owner.ts';
 import { findPlace } from './place.ts';
+import { Interruption } from './interruption.ts';
 import { ProgressBar, type ProgressFlags } from './progress.ts';
 import { formatCount, formatTime, plural } from './units.ts';
 
@@ -28,10 +29,15 @@ export async function rebuild(path: string, flags: ProgressFlags): Promise<Rebui
 }
 
 async function runWithBar(storePath: string, flags: ProgressFlags): Promise<RebuildReport> {
+  using interruption = new Interruption('nothing was changed; run it again');
   using bar = new ProgressBar('rebuild', formatCount, flags);
   return await rebuildStore(storePath, {
     log: silentLog(),
-    onProgress: (step, done, total) => bar.update(done, total, step),
+    signal: interruption.signal,
+    onProgress: (step, done, total) => {
+      bar.part = step;
+      bar.update(done, total);
+    },
   });
 }
 

@@ -3,9 +3,11 @@
 import { ExitCode, UserError } from '../errors.ts';
 import { silentLog } from '../log.ts';
 import { describeChange, type RepairChange } from '../maintenance/repair-journal.ts';
+import type { FsckProgress } from '../store/contract.ts';
 import { repairStore, type RepairReport } from '../store/repair-store.ts';
 import { findOwner, lockedBy } from './owner.ts';
 import { findPlace } from './place.ts';
+import { Interruption } from './interruption.ts';
 import { ProgressBar, type ProgressFlags } from './progress.ts';
 import { formatCount, plural } from './units.ts';
 
@@ -31,17 +33,26 @@ export async function repair(path: string, flags: RepairFlags): Promise<void> {
 
 async function runWithBar(storePath: string, flags: RepairFlags): Promise<RepairReport> {
   const dryRun = flags.dryRun === true;
+  using interruption = new Interruption('nothing was changed; run it again');
   using bar = new ProgressBar('repair', formatCount, flags);
   return await repairStore(storePath, {
     dryRun,
     log: silentLog(),
-    onProgress: ({ check, done, total }) => bar.update(done, total, check),
+    signal: interruption.signal,
+    onProgress: (progress) => showCheck(bar, progress),
     onPlan: async (changes) => {
       bar[Symbol.dispose]();
       if (flags.json !== true)
         await printPlan(changes, dryRun ? Number.POSITIVE_INFINITY : LINES_MAX);
     },
   });
+}
+
+/** How far a check or a repair is. */
+export function showCheck(bar: ProgressBar, progress: FsckProgress): void {
+  const { check, number, checks, done, total } = progress;
+  bar.part = `${check}, ${number} of ${checks}`;
+  bar.update(done, total);
 }
 
 async function printPlan(changes: AsyncIterable<RepairChange>, linesMax: number): Promise<void> {
