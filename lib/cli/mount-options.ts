@@ -34,6 +34,7 @@ export interface MountFlags {
   checkpointMinutes?: string;
   scrubDays?: string;
   log?: string;
+  quiet?: true;
 }
 
 export function addMountOptions(command: Command): Command {
