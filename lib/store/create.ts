@@ -62,10 +62,7 @@ function findFolder(path: string, create: boolean): boolean {
   const stats = guard(path, () => statSync(path, { throwIfNoEntry: false }));
   if (stats === undefined) {
     if (!create) throw noStore(path, `does not exist; ${NAME_A_STORE}`);
-    const parent = dirname(path);
-    if (!existsSync(parent))
-      throw noStore(path, `cannot be created: ${parent} does not exist; create it first`);
-    guard(path, () => mkdirSync(path, { mode: 0o700 }));
+    makeFolder(path);
     return false;
   }
   if (!stats.isDirectory()) throw noStore(path, `is not a directory; ${NAME_A_STORE}`);
@@ -82,6 +79,14 @@ function findFolder(path: string, create: boolean): boolean {
   }
   if (!create) throw noStore(path, `is not a dedupfs store; ${NAME_A_STORE}`);
   return false;
+}
+
+function makeFolder(path: string): void {
+  const parent = dirname(path);
+  if (!existsSync(parent)) {
+    throw noStore(path, `cannot be created: ${parent} does not exist; create it first`);
+  }
+  guard(path, () => mkdirSync(path, { mode: 0o700 }));
 }
 
 /** Also when it is a symbolic link that leads nowhere. */
