@@ -17,6 +17,7 @@ import type {
   ScrubReport,
   StoreStatistics,
 } from '../store/contract.ts';
+import type { SettingChange, SettingState } from './settings.ts';
 
 const nothing = z.object({});
 
@@ -53,6 +54,12 @@ export const paramsOf = {
     /** As the daemon sees it. */
     tree: z.string('must be an absolute path').regex(/^\/[^\0]*$/, 'must be an absolute path'),
   }),
+  settings: nothing,
+  configure: z.object({
+    name: z.string('must be the name of a setting'),
+    /** As on the command line; absent: back to the default. */
+    value: z.string('must be a text').exactOptional(),
+  }),
   commit: nothing,
   awaitClose: nothing,
 } as const satisfies Record<string, z.ZodType>;
@@ -80,6 +87,9 @@ export interface Results {
   damage: DamageReport;
   /** Ends early when the connection ends. */
   heal: HealReport;
+  settings: { readonly settings: readonly SettingState[] };
+  /** Answered when it is written to config.toml and, where that is possible, in force. */
+  configure: SettingChange;
   commit: NoResult;
   /**
    * Answered when the store is closed: `dedupfs umount` learns so how the final commit went. Who has

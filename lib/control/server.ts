@@ -22,6 +22,7 @@ import {
   type Reply,
   type Request,
 } from './protocol.ts';
+import type { SettingsControl } from './settings.ts';
 import { SocketPath } from './socket-path.ts';
 
 /** Unsent bytes beyond which progress events are dropped: the peer does not read. */
@@ -33,6 +34,7 @@ export interface ControlOptions {
   readonly store: Store;
   readonly mountpoint: string;
   readonly version: string;
+  readonly settings: SettingsControl;
   readonly log: Logger;
 }
 
@@ -115,7 +117,8 @@ export class ControlServer {
     onProgress: (progress: unknown) => void,
     signal: AbortSignal,
   ): Promise<unknown> {
-    const { store } = this.#options;
+    if (isLong(request)) return this.#runLong(request, onProgress, signal);
+    const { store, settings } = this.#options;
     switch (request.method) {
       case 'ping':
         return this.#pong();
@@ -123,6 +126,31 @@ export class ControlServer {
         return store.statistics();
       case 'gcPlan':
         return store.planGc(request.params.threshold);
+      case 'damage':
+        return store.listDamage(request.params);
+      case 'checkpoint':
+        return store.checkpoint(request.params);
+      case 'settings':
+        return { settings: settings.list() };
+      case 'configure':
+        return settings.change(request.params.name, request.params.value);
+      case 'commit':
+        await store.commit();
+        return {};
+      case 'awaitClose':
+        await this.#closing.promise;
+        return {};
+    }
+  }
+
+  /** What goes through the whole store. */
+  async #runLong(
+    request: LongRequest,
+    onProgress: (progress: unknown) => void,
+    signal: AbortSignal,
+  ): Promise<unknown> {
+    const { store } = this.#options;
+    switch (request.method) {
       case 'gc': {
         const options = { ...request.params, onProgress };
         return this.#exclusively('checks', 'gc', () => store.gc(options));
@@ -135,20 +163,10 @@ export class ControlServer {
         const options = { ...request.params, onProgress, signal };
         return this.#exclusively('scrub', 'scrub', () => store.scrub(options));
       }
-      case 'damage':
-        return store.listDamage(request.params);
       case 'heal': {
         const options = { ...request.params, onProgress, signal };
         return this.#exclusively('heal', 'heal', () => store.heal(options));
       }
-      case 'checkpoint':
-        return store.checkpoint(request.params);
-      case 'commit':
-        await store.commit();
-        return {};
-      case 'awaitClose':
-        await this.#closing.promise;
-        return {};
     }
   }
 
@@ -170,6 +188,13 @@ export class ControlServer {
       this.#longRunning.delete(what);
     }
   }
+}
+
+const longMethods = ['gc', 'fsck', 'scrub', 'heal'] as const;
+type LongRequest = Extract<Request, { readonly method: (typeof longMethods)[number] }>;
+
+function isLong(request: Request): request is LongRequest {
+  return (longMethods as readonly string[]).includes(request.method);
 }
 
 /** gc and fsck exclude one another; scrub and heal get along with all but their own kind. */

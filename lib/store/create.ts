@@ -31,7 +31,7 @@ import { checkEntries, claimFolder, closeToOthers } from './safe-entries.ts';
 /** A store smaller than this cannot take its first commit. */
 const HOST_BYTES_MIN = 32 * 1024 * 1024;
 /** What may lie in a directory that is taken as empty. */
-const EMPTY_NAMES = /^(lock|lost\+found)$/;
+const EMPTY_NAMES = /^(lock|lost\+found|config\.toml)$/;
 
 export interface FoundStore {
   readonly format: Format;
