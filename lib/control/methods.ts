@@ -18,6 +18,7 @@ import type {
   ScrubReport,
   StoreStatistics,
 } from '../store/contract.ts';
+import type { SettingChange, SettingState } from './settings.ts';
 
 const nothing = z.object({});
 
@@ -54,6 +55,12 @@ export const paramsOf = {
     /** As the daemon sees it. */
     tree: z.string('must be an absolute path').regex(/^\/[^\0]*$/, 'must be an absolute path'),
   }),
+  settings: nothing,
+  configure: z.object({
+    name: z.string('must be the name of a setting'),
+    /** As on the command line; absent: back to the default. */
+    value: z.string('must be a text').exactOptional(),
+  }),
   commit: nothing,
   awaitClose: nothing,
   /** Asks to stop a request of the same connection, which is then answered. */
@@ -84,6 +91,9 @@ export interface Results {
   scrub: ScrubReport;
   damage: DamageReport;
   heal: HealReport;
+  settings: { readonly settings: readonly SettingState[] };
+  /** Answered when it is written to config.toml and, where that is possible, in force. */
+  configure: SettingChange;
   commit: NoResult;
   /**
    * Answered when the store is closed: `dedupfs umount` learns so how the final commit went. Who has

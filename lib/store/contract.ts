@@ -13,13 +13,28 @@ export type { HealProgress, HealReport, HealRequest } from '../maintenance/heal.
 export type { ScrubProgress, ScrubReport, ScrubRequest } from '../maintenance/scrub.ts';
 export type { ScrubOutcome } from '../maintenance/scrub-state.ts';
 
-export interface StoreOptions {
+/** What may change while the store is open. */
+export interface StoreSettings {
+  /** `lz4`, `zstd`, `zstd:3`, `zlib:6`, `none`; for chunks stored from now on. Default lz4. */
+  readonly compression?: string | undefined;
+  /** With `background`: a scrub begins so many days after the last; 0 or absent: never by itself. */
+  readonly scrubDays?: number | undefined;
+  /** How fast a scrub that begins by itself may read; 0 or absent: gently. */
+  readonly scrubBytesPerSecond?: number | undefined;
+  /**
+   * With `background`: minutes after which the metastore is copied into the block store again; 0:
+   * never. Default 60.
+   */
+  readonly checkpointMinutes?: number | undefined;
+  /** Live share below which gc evacuates an arena, in (0, 1]. Default 0.8. */
+  readonly gcThreshold?: number | undefined;
+}
+
+export interface StoreOptions extends StoreSettings {
   /** Create the store when the directory is absent or empty. */
   readonly create: boolean;
   /** Bring a store of an earlier format to this one; without, it is refused. */
   readonly migrate?: boolean | undefined;
-  /** `lz4`, `zstd`, `zstd:3`, `zlib:6`, `none`; for chunks stored from now on. Default lz4. */
-  readonly compression?: string | undefined;
   /** Mean chunk size in bytes; fixed at creation. A different value is refused with STORE_CONFLICT. */
   readonly chunkBytes?: number | undefined;
   /** Receives the payloads; its size bounds dirty memory. */
@@ -31,15 +46,8 @@ export interface StoreOptions {
   readonly semantics?: Semantics | undefined;
   /** The mount takes no changes from its users: damage that a read meets is not noted either. */
   readonly isReadOnly?: boolean | undefined;
-  /** With `background`: a scrub begins so many days after the last; 0 or absent: never by itself. */
-  readonly scrubDays?: number | undefined;
   /** Run the background: commit timer, reclaiming, gc. A one-shot command leaves it off. */
   readonly background: boolean;
-  /**
-   * With `background`: minutes after which the metastore is copied into the block store again; 0:
-   * never. Default 60.
-   */
-  readonly checkpointMinutes?: number | undefined;
 }
 
 /** All byte counts are bytes; see `stats --explain` and lib/README.md for the definitions. */
@@ -203,6 +211,8 @@ export interface Store {
   readonly migratedFrom: number | undefined;
   readonly filesystem: FileSystem;
   statistics(): StoreStatistics;
+  /** From now on; what is undefined stays as it is. @throws UserError USAGE  the compression */
+  configure(settings: StoreSettings): void;
   /** Pure decision: what gc would do now. @param threshold live ratio below which an arena is evacuated */
   planGc(threshold?: number): GcPlan;
   /** A run that began by itself is stopped, and this one goes on from there. */

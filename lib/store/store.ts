@@ -3,7 +3,6 @@
 import { resolve } from 'node:path';
 import { BlockStore } from '../blockstore/block-store.ts';
 import { blake3Provider } from '../blake3.ts';
-import { formatCompression, parseCompression } from '../dedup/codec.ts';
 import { DedupfsError } from '../errors.ts';
 import type { DedupFileSystem } from '../filesystem/filesystem.ts';
 import { runFsck } from '../maintenance/fsck.ts';
@@ -23,6 +22,7 @@ import type {
   ScrubRequest,
   Store,
   StoreOptions,
+  StoreSettings,
   StoreStatistics,
 } from './contract.ts';
 import { findOrCreate, prepareFolder } from './create.ts';
@@ -30,6 +30,7 @@ import { HostSpace, NOTHING_PENDING } from './host-space.ts';
 import { StoreLock } from './lock.ts';
 import { explainRefusal, openMetastore } from './open-metastore.ts';
 import { recover } from './recover.ts';
+import { SettingsInForce } from './settings-in-force.ts';
 import { collectStatistics } from './statistics.ts';
 
 export { readOwner } from './lock.ts';
@@ -37,7 +38,7 @@ export { readOwner } from './lock.ts';
 /** @throws UserError NO_STORE LOCKED WRONG_FORMAT STORE_CONFLICT STORE_INCONSISTENT DISK_FULL NO_PERMISSION USAGE */
 export async function openStore(path: string, options: StoreOptions): Promise<Store> {
   const storePath = resolve(path);
-  const compression = parseCompression(options.compression ?? 'lz4');
+  const settings = new SettingsInForce(options);
   if (prepareFolder(storePath, options.create)) {
     options.log.warn(
       { store: storePath },
@@ -47,7 +48,7 @@ export async function openStore(path: string, options: StoreOptions): Promise<St
   const lock = await StoreLock.acquire(storePath, options.mountpoint);
   try {
     const found = findOrCreate(storePath, options);
-    return await OpenStore.open({ storePath, found, compression, options, lock });
+    return await OpenStore.open({ storePath, found, settings, options, lock });
   } catch (error) {
     lock.release();
     throw error;
@@ -134,13 +135,18 @@ class OpenStore implements Store {
       path: this.path,
       uuid: this.uuid,
       format: this.#arguments.found.format,
-      compression: formatCompression(this.#arguments.compression),
+      compression: this.#arguments.settings.compression.text,
       metastore: this.#files.metastore,
       dirtyBytes: this.#parts.dataPath.contentIngest.pendingBytes,
       checkpoint: this.#parts.checkpoint.newest,
       readOnlyReason: this.#parts.committer.readOnlyReason,
       lastScrub: this.#parts.verification.lastScrub,
     });
+  }
+
+  configure(settings: StoreSettings): void {
+    this.#arguments.settings.change(settings);
+    this.#parts.checkpointSchedule.reschedule();
   }
 
   async checkpoint(options: CheckpointOptions = {}): Promise<CheckpointReport> {

@@ -14,6 +14,7 @@ import type {
   ScrubReport,
   ScrubRequest,
   Store,
+  StoreSettings,
   StoreStatistics,
 } from '../../lib/store/contract.ts';
 
@@ -67,6 +68,10 @@ export class FakeStore implements Store {
   statistics(): StoreStatistics {
     this.calls.push('statistics');
     return { store: this.path, uuid: this.uuid, files: 3 } as StoreStatistics;
+  }
+
+  configure(settings: StoreSettings): void {
+    this.calls.push(`configure ${JSON.stringify(settings)}`);
   }
 
   planGc(threshold?: number): GcPlan {
