@@ -8,6 +8,7 @@ import { defaultLogPath } from './log-path.ts';
 import { flagsOf, readGiven, type GivenSettings } from './settings/given.ts';
 import {
   faultOf,
+  choicesOf,
   optionNames,
   settingsTable,
   valueOfText,
@@ -44,9 +45,11 @@ function optionFor(name: OptionName): Option {
   }
   const group =
     name === 'chunk-size' ? 'For a new store:' : 'Settings, which config.toml may have as well:';
-  return new Option(`--${name} <${placeholder}>`, `${meaning} (default: ${value})`)
-    .argParser((text) => checkFlag(name, text))
-    .helpGroup(group);
+  const option = new Option(`--${name} <${placeholder}>`, `${meaning} (default: ${value})`);
+  const choices = choicesOf(name);
+  if (choices === undefined) option.argParser((text) => checkFlag(name, text));
+  else option.choices(choices);
+  return option.helpGroup(group);
 }
 
 function checkFlag(name: OptionName, text: string): string | number {
