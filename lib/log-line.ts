@@ -59,7 +59,7 @@ function shown(value: unknown): string {
 }
 
 function textOf(value: unknown): string {
-  return typeof value === 'string' ? value : (JSON.stringify(value) ?? '');
+  return typeof value === 'string' ? value : JSON.stringify(value ?? '');
 }
 
 /** File names may hold anything; a line is one line, and moves no cursor. */

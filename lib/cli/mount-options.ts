@@ -28,7 +28,10 @@ export interface MountOptions {
 }
 
 /** What commander hands to the action: checked values, by names in camelCase. */
-export type MountFlags = Readonly<Record<string, unknown>>;
+export interface MountFlags extends Readonly<Record<string, unknown>> {
+  readonly foreground?: true;
+  readonly quiet?: true;
+}
 
 export function addMountOptions(command: Command): Command {
   for (const name of optionNames) command.addOption(optionFor(name));

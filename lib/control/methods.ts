@@ -4,6 +4,7 @@
 import { z } from 'zod';
 
 import type {
+  CheckpointProgress,
   CheckpointReport,
   DamageReport,
   FsckProgress,
@@ -62,6 +63,8 @@ export const paramsOf = {
   }),
   commit: nothing,
   awaitClose: nothing,
+  /** Asks to stop a request of the same connection, which is then answered. */
+  cancel: z.object({ request: z.int('must be the id of a request') }),
 } as const satisfies Record<string, z.ZodType>;
 
 export type Method = keyof typeof paramsOf;
@@ -79,13 +82,14 @@ export interface Results {
   ping: Pong;
   stats: StoreStatistics;
   gcPlan: GcPlan;
+  // All that take long end early when they are cancelled or the connection ends. gc, scrub and heal
+  // answer with `isComplete: false` then, and go on when they are asked for again; the others fail with
+  // DEDUPFS_INTERRUPTED and have changed nothing.
   gc: GcReport;
   fsck: FsckReport;
   checkpoint: CheckpointReport;
-  /** Ends early, its position kept, when the connection ends. */
   scrub: ScrubReport;
   damage: DamageReport;
-  /** Ends early when the connection ends. */
   heal: HealReport;
   settings: { readonly settings: readonly SettingState[] };
   /** Answered when it is written to config.toml and, where that is possible, in force. */
@@ -96,12 +100,15 @@ export interface Results {
    * not been received by then gets no answer and finds it in the store (last-close.ts).
    */
   awaitClose: NoResult;
+  /** Also when that request has been answered already. */
+  cancel: NoResult;
 }
 
 /** What a method reports on the way; those that are not here report nothing. */
 export interface Progresses {
   gc: GcProgress;
   fsck: FsckProgress;
+  checkpoint: CheckpointProgress;
   scrub: ScrubProgress;
   heal: HealProgress;
 }

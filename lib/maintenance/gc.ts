@@ -72,6 +72,8 @@ export interface GcRequest {
 }
 
 export interface GcReport {
+  /** False: it was cancelled; what was moved stays moved. */
+  readonly isComplete: boolean;
   readonly plan: GcPlan;
   readonly arenasRemoved: number;
   /** An arena was kept for lack of room to move what is live in it. */
@@ -141,6 +143,7 @@ export class GarbageCollector {
       await this.#evacuate(arena, plan, progress, request);
     }
     return {
+      isComplete: request.isCancelled?.() !== true,
       plan,
       arenasRemoved: progress.removed,
       lackedRoom,

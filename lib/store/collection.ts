@@ -7,7 +7,7 @@ import type { Logger } from '../log.ts';
 import type { DamageRegister } from '../maintenance/damage.ts';
 import { GarbageCollector } from '../maintenance/gc.ts';
 import type { Metastore } from '../metastore/metastore.ts';
-import type { GcPlan, GcProgress, GcReport } from './contract.ts';
+import type { GcOptions, GcPlan, GcReport } from './contract.ts';
 import type { DataPath } from './data-path.ts';
 import { GcSchedule } from './gc-schedule.ts';
 import type { HostSpace } from './host-space.ts';
@@ -65,14 +65,15 @@ export class Collection {
   }
 
   /** Gives back first what removed files still hold. */
-  async run(options: {
-    readonly threshold?: number;
-    readonly onProgress?: (progress: GcProgress) => void;
-  }): Promise<GcReport> {
-    const { threshold = this.#parts.settings.gcThreshold, onProgress } = options;
-    await this.#parts.orphans.reclaimAll(async () => this.#parts.commit());
+  async run(options: GcOptions): Promise<GcReport> {
+    const { threshold = this.#parts.settings.gcThreshold, onProgress, signal } = options;
+    const isCancelled = (): boolean => signal?.aborted === true;
+    await this.#parts.orphans.reclaimAll(async () => this.#parts.commit(), isCancelled);
+    // One that began by itself: this one has its own threshold, and tells how far it is.
+    await this.interrupt();
     return this.#collector.run({
       liveShareMin: threshold,
+      isCancelled,
       ...(onProgress === undefined ? {} : { onProgress }),
     });
   }
