@@ -15,7 +15,7 @@ import {
   type MountOptions as KernelOptions,
 } from '../kernel/mount-options.ts';
 import { serveMount, type ServedMount } from '../kernel/mount-session.ts';
-import { createLog, type Logger } from '../log.ts';
+import { openLog, type Logger } from '../log.ts';
 import { native } from '../native.ts';
 import { SlabPool } from '../slab-pool.ts';
 import type { Store } from '../store/contract.ts';
@@ -23,7 +23,7 @@ import { openStore } from '../store/store.ts';
 import { chunkBytesOf, logPathOf, type MountOptions } from './mount-options.ts';
 import { LiveSettings } from './settings/live-settings.ts';
 import { applyToStore, storeSettingsOf } from './settings/store-settings.ts';
-import { stopOnSignals } from './signals.ts';
+import { reloadOnHangup, stopOnSignals } from './signals.ts';
 import { readVersion } from './version.ts';
 
 /** Slabs of 1 MiB: what may be received and not yet chunked (DESIGN section 4). */
@@ -53,7 +53,10 @@ export async function serve(
   // the mount are not affected: the kernel has applied the callers' umask.
   process.umask(0o077);
   const settings = new LiveSettings(options.storePath, options.given);
-  const log = createLog(logPathOf(settings.values, options), settings.values['log-level']);
+  using daemonLog = openLog(logPathOf(settings.values, options), {
+    level: settings.values['log-level'],
+  });
+  const log = daemonLog.logger;
   const pool = new SlabPool(SLABS_MAX);
   const kernelOptions = parseMountOptions([settings.values.options]);
   const store = await openStore(options.storePath, {
@@ -72,10 +75,12 @@ export async function serve(
   let control: ControlServer | undefined;
   try {
     applyToStore(settings, store);
+    settings.onChange('log-level', (level) => daemonLog.setLevel(level));
     // What was set before the lock was ours.
     await settings.reload(log);
     const mount = await mountStore({ store, pool, kernelOptions, options, log });
     surviveBugs(log);
+    reloadOnHangup(settings, daemonLog);
     control = await listen({ store, settings, options, log });
     onMounted(describeMounted(store));
     await mount.closed;

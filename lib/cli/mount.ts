@@ -75,7 +75,7 @@ async function mount(store: string, dir: string, flags: MountFlags): Promise<voi
   const storePath = realpathAsFarAsItExists(resolve(store));
   const mountpoint = resolveMountpoint(dir);
   const given = givenBy(flags);
-  const isForeground = flags['foreground'] === true;
+  const isForeground = flags.foreground === true;
   const options: MountOptions = { storePath, mountpoint, given, isForeground };
   const settings = mergeSettings(readConfig(storePath).values, given);
   const logPath = logPathOf(settings, options);
