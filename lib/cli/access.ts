@@ -7,6 +7,9 @@ import { SlabPool } from '../slab-pool.ts';
 import type {
   CheckpointReport,
   DamageReport,
+  DuplicatesProgress,
+  DuplicatesReport,
+  DuplicatesRequest,
   FsckProgress,
   FsckReport,
   GcPlan,
@@ -18,6 +21,9 @@ import type {
   ScrubReport,
   ScrubRequest,
   StoreStatistics,
+  UsageProgress,
+  UsageReport,
+  UsageRequest,
 } from '../store/contract.ts';
 import { openStore } from '../store/store.ts';
 import { findOwner, lockedBy } from './owner.ts';
@@ -37,7 +43,20 @@ export interface StoreAccess extends AsyncDisposable {
   scrub(request: ScrubCommand): Promise<ScrubReport>;
   damage(afterIno: number | undefined): Promise<DamageReport>;
   heal(tree: string, onProgress: (progress: HealProgress) => void): Promise<HealReport>;
+  duplicates(
+    request: DuplicatesQuestion,
+    onProgress: (progress: DuplicatesProgress) => void,
+  ): Promise<DuplicatesReport>;
+  usage(
+    request: UsageQuestion,
+    onProgress: (progress: UsageProgress) => void,
+  ): Promise<UsageReport>;
 }
+
+export type DuplicatesQuestion = Pick<DuplicatesRequest, 'path' | 'bytesMin' | 'groupsMax'>;
+export type UsageQuestion = Pick<UsageRequest, 'perPath' | 'exclusive'> & {
+  readonly paths: string[];
+};
 
 export interface ScrubCommand extends Pick<ScrubRequest, 'bytesPerSecond' | 'restart'> {
   readonly signal: AbortSignal;
@@ -79,6 +98,8 @@ async function openAlone(storePath: string): Promise<StoreAccess> {
     scrub: (request) => store.scrub(request),
     damage: (afterIno) => store.listDamage(afterInoOf(afterIno)),
     heal: (tree, onProgress) => store.heal({ tree, onProgress }),
+    duplicates: (question, onProgress) => store.duplicates({ ...question, onProgress }),
+    usage: (question, onProgress) => store.usage({ ...question, onProgress }),
     [Symbol.asyncDispose]: () => store.close(),
   };
 }
@@ -95,6 +116,8 @@ function askDaemon(storePath: string, client: ControlClient, pid: number): Store
     scrub: (request) => askForScrub(client, request),
     damage: (afterIno) => client.request('damage', afterInoOf(afterIno)),
     heal: (tree, onProgress) => client.request('heal', { tree }, onProgress),
+    duplicates: (question, onProgress) => client.request('duplicates', question, onProgress),
+    usage: (question, onProgress) => client.request('usage', question, onProgress),
     [Symbol.asyncDispose]: async () => client[Symbol.dispose](),
   };
 }

@@ -6,6 +6,8 @@ import { z } from 'zod';
 import type {
   CheckpointReport,
   DamageReport,
+  DuplicatesProgress,
+  DuplicatesReport,
   FsckProgress,
   FsckReport,
   GcPlan,
@@ -16,6 +18,8 @@ import type {
   ScrubProgress,
   ScrubReport,
   StoreStatistics,
+  UsageProgress,
+  UsageReport,
 } from '../store/contract.ts';
 
 const nothing = z.object({});
@@ -53,6 +57,27 @@ export const paramsOf = {
     /** As the daemon sees it. */
     tree: z.string('must be an absolute path').regex(/^\/[^\0]*$/, 'must be an absolute path'),
   }),
+  usage: z.object({
+    /** From the root of the mount, beginning with '/'. */
+    paths: z
+      .array(z.string('must be absolute').regex(/^\/[^\0]*$/, 'must be absolute'), 'must be a list')
+      .min(1, 'must name at least one'),
+    /** Report for each path, not for all of them together alone. */
+    perPath: z.boolean('must be true or false'),
+    /** Count what deleting would give back. */
+    exclusive: z.boolean('must be true or false'),
+  }),
+  duplicates: z.object({
+    /** A directory, from the root of the mount. */
+    path: z.string('must be absolute').regex(/^\/[^\0]*$/, 'must be absolute'),
+    /** Smaller files are left out. */
+    bytesMin: z.number('must be at least 0').gte(0, 'must be at least 0'),
+    /** Groups told. */
+    groupsMax: z
+      .int('must be an integer from 1 to 1000')
+      .gte(1, 'must be from 1 to 1000')
+      .lte(1000, 'must be from 1 to 1000'),
+  }),
   commit: nothing,
   awaitClose: nothing,
 } as const satisfies Record<string, z.ZodType>;
@@ -80,6 +105,10 @@ export interface Results {
   damage: DamageReport;
   /** Ends early when the connection ends. */
   heal: HealReport;
+  /** Ends early when the connection ends. */
+  usage: UsageReport;
+  /** Ends early when the connection ends. */
+  duplicates: DuplicatesReport;
   commit: NoResult;
   /**
    * Answered when the store is closed: `dedupfs umount` learns so how the final commit went. Who has
@@ -94,6 +123,8 @@ export interface Progresses {
   fsck: FsckProgress;
   scrub: ScrubProgress;
   heal: HealProgress;
+  usage: UsageProgress;
+  duplicates: DuplicatesProgress;
 }
 
 export type Progress<M extends Method> = M extends keyof Progresses ? Progresses[M] : never;

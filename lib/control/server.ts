@@ -115,6 +115,7 @@ export class ControlServer {
     onProgress: (progress: unknown) => void,
     signal: AbortSignal,
   ): Promise<unknown> {
+    if (isLong(request)) return this.#runLong(request, onProgress, signal);
     const { store } = this.#options;
     switch (request.method) {
       case 'ping':
@@ -123,6 +124,27 @@ export class ControlServer {
         return store.statistics();
       case 'gcPlan':
         return store.planGc(request.params.threshold);
+      case 'damage':
+        return store.listDamage(request.params);
+      case 'checkpoint':
+        return store.checkpoint(request.params);
+      case 'commit':
+        await store.commit();
+        return {};
+      case 'awaitClose':
+        await this.#closing.promise;
+        return {};
+    }
+  }
+
+  /** What goes through the whole store. */
+  async #runLong(
+    request: LongRequest,
+    onProgress: (progress: unknown) => void,
+    signal: AbortSignal,
+  ): Promise<unknown> {
+    const { store } = this.#options;
+    switch (request.method) {
       case 'gc': {
         const options = { ...request.params, onProgress };
         return this.#exclusively('checks', 'gc', () => store.gc(options));
@@ -135,20 +157,14 @@ export class ControlServer {
         const options = { ...request.params, onProgress, signal };
         return this.#exclusively('scrub', 'scrub', () => store.scrub(options));
       }
-      case 'damage':
-        return store.listDamage(request.params);
       case 'heal': {
         const options = { ...request.params, onProgress, signal };
         return this.#exclusively('heal', 'heal', () => store.heal(options));
       }
-      case 'checkpoint':
-        return store.checkpoint(request.params);
-      case 'commit':
-        await store.commit();
-        return {};
-      case 'awaitClose':
-        await this.#closing.promise;
-        return {};
+      case 'usage':
+        return store.usage({ ...request.params, onProgress, signal });
+      case 'duplicates':
+        return store.duplicates({ ...request.params, onProgress, signal });
     }
   }
 
@@ -170,6 +186,13 @@ export class ControlServer {
       this.#longRunning.delete(what);
     }
   }
+}
+
+const longMethods = ['gc', 'fsck', 'scrub', 'heal', 'usage', 'duplicates'] as const;
+type LongRequest = Extract<Request, { readonly method: (typeof longMethods)[number] }>;
+
+function isLong(request: Request): request is LongRequest {
+  return (longMethods as readonly string[]).includes(request.method);
 }
 
 /** gc and fsck exclude one another; scrub and heal get along with all but their own kind. */

@@ -11,6 +11,8 @@ import { StoreAssembly, type StoreFiles, type StoreSetup } from './assembly.ts';
 import type {
   CheckpointReport,
   DamageReport,
+  DuplicatesReport,
+  DuplicatesRequest,
   FsckProgress,
   FsckReport,
   GcPlan,
@@ -23,6 +25,8 @@ import type {
   Store,
   StoreOptions,
   StoreStatistics,
+  UsageReport,
+  UsageRequest,
 } from './contract.ts';
 import { findOrCreate, prepareFolder } from './create.ts';
 import { HostSpace, NOTHING_PENDING } from './host-space.ts';
@@ -158,6 +162,14 @@ class OpenStore implements Store {
     return this.#parts.verification.heal(request);
   }
 
+  async usage(request: UsageRequest): Promise<UsageReport> {
+    return this.#parts.inspection.usage(request);
+  }
+
+  async duplicates(request: DuplicatesRequest): Promise<DuplicatesReport> {
+    return this.#parts.inspection.duplicates(request);
+  }
+
   planGc(threshold?: number): GcPlan {
     return this.#parts.collection.plan(threshold);
   }
@@ -202,6 +214,7 @@ class OpenStore implements Store {
 
   async #close(): Promise<void> {
     this.#parts.collection.stop();
+    this.#parts.inspection.stop();
     this.#parts.checkpointSchedule.stop();
     try {
       await this.#parts.collection.interrupt();
