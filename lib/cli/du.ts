@@ -3,11 +3,12 @@
 import { Command } from 'commander';
 
 import { ExitCode, UserError } from '../errors.ts';
-import type { ExclusiveUsage, PathUsage, UsageProgress, UsageReport } from '../store/contract.ts';
-import { reachStore } from './access.ts';
+import type { ExclusiveUsage, PathUsage, UsageReport } from '../store/contract.ts';
+import { reachStore, type StoreAccess } from './access.ts';
 import { helpEnd } from './exit-codes.ts';
 import { findInnerPath } from './inner-path.ts';
-import { ProgressBar } from './progress.ts';
+import { Interruption } from './interruption.ts';
+import { ProgressBar, quietOption } from './progress.ts';
 import { formatTable } from './tables.ts';
 import { formatBytes, formatCount, plural } from './units.ts';
 
@@ -43,7 +44,7 @@ export function duCommand(): Command {
     .option('--exclusive', 'also show what deleting each path, and all of them, gives back')
     .option('--what-if-delete', 'say in one sentence what deleting all of them gives back')
     .option('--json', 'print exact numbers as JSON')
-    .option('--quiet', 'show no progress')
+    .addOption(quietOption())
     .addHelpText(
       'after',
       helpEnd(
@@ -68,18 +69,19 @@ async function showUsage(paths: string[], flags: DuFlags): Promise<void> {
   process.stdout.write(`${format(report, question, flags)}\n`);
 }
 
-type Access = Awaited<ReturnType<typeof reachStore>>;
-
-async function ask(access: Access, question: Question, flags: DuFlags): Promise<UsageReport> {
+async function ask(access: StoreAccess, question: Question, flags: DuFlags): Promise<UsageReport> {
   const isSentence = flags.whatIfDelete === true && flags.exclusive !== true && flags.json !== true;
-  const asked = {
-    paths: [...question.paths],
+  using interruption = new Interruption('nothing was changed');
+  using bar = new ProgressBar('du', formatCount, flags);
+  return await access.usage({
+    paths: question.paths,
     perPath: !isSentence,
     exclusive: flags.exclusive === true || flags.whatIfDelete === true,
-  };
-  using bar = new ProgressBar('du', formatCount);
-  return await access.usage(asked, ({ step, done, total }: UsageProgress) => {
-    if (flags.quiet !== true) bar.update(done, total, step === 'names' ? 'names' : 'files');
+    signal: interruption.signal,
+    onProgress: ({ step, done, total }) => {
+      bar.part = step === 'names' ? 'finding files' : 'counting files';
+      bar.update(done, step === 'names' ? undefined : total);
+    },
   });
 }
 

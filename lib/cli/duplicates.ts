@@ -6,7 +6,8 @@ import type { Duplicates, DuplicatesReport } from '../store/contract.ts';
 import { reachStore, type StoreAccess } from './access.ts';
 import { helpEnd } from './exit-codes.ts';
 import { findInnerPath } from './inner-path.ts';
-import { ProgressBar } from './progress.ts';
+import { Interruption } from './interruption.ts';
+import { ProgressBar, quietOption } from './progress.ts';
 import { formatTable } from './tables.ts';
 import { formatBytes, formatCount, parseBytes, plural } from './units.ts';
 
@@ -38,7 +39,7 @@ export function duplicatesCommand(): Command {
       GROUPS_DEFAULT,
     )
     .option('--json', 'print exact numbers and all names as JSON')
-    .option('--quiet', 'show no progress')
+    .addOption(quietOption())
     .addHelpText(
       'after',
       helpEnd(
@@ -63,12 +64,19 @@ async function showDuplicates(given: string, flags: DuplicatesFlags): Promise<vo
 async function ask(
   access: StoreAccess,
   path: string,
-  { minSize, limit, quiet }: DuplicatesFlags,
+  flags: DuplicatesFlags,
 ): Promise<DuplicatesReport> {
-  using bar = new ProgressBar('duplicates', formatCount);
-  const question = { path, bytesMin: minSize, groupsMax: limit };
-  return await access.duplicates(question, ({ done, total }) => {
-    if (quiet !== true) bar.update(done, total, 'files');
+  using interruption = new Interruption('nothing was changed');
+  using bar = new ProgressBar('duplicates', formatCount, flags);
+  return await access.duplicates({
+    path,
+    bytesMin: flags.minSize,
+    groupsMax: flags.limit,
+    signal: interruption.signal,
+    onProgress: ({ pass, done, total }) => {
+      bar.part = `pass ${pass}`;
+      bar.update(done, total);
+    },
   });
 }
 

@@ -45,7 +45,9 @@ export interface DuplicatesSearch {
 }
 
 export interface DuplicatesProgress {
-  /** Files compared, of so many in this pass; there are two or more. */
+  /** From 1 on; there are two to find duplicates, one more for their names, and more of large stores. */
+  readonly pass: number;
+  /** Files compared in it. */
   readonly done: number;
   readonly total: number;
 }
@@ -84,6 +86,7 @@ class Search {
   readonly #metastore: Metastore;
   readonly #request: DuplicatesSearch;
   readonly #slices: Slices;
+  #pass = 0;
 
   constructor(metastore: Metastore, request: DuplicatesSearch) {
     this.#metastore = metastore;
@@ -128,6 +131,8 @@ class Search {
   ): Promise<void> {
     const { connection } = this.#metastore.database;
     const sizeOf = connection.prepare('SELECT size FROM inode WHERE ino = ?').pluck();
+    this.#pass += 1;
+    const pass = this.#pass;
     let current = { ino: -1, digester: new ContentDigester() };
     let done = 0;
     const finish = (): void => {
@@ -141,7 +146,7 @@ class Search {
       if (ino !== current.ino) {
         finish();
         current = { ino, digester: new ContentDigester() };
-        this.#request.onProgress?.({ done, total: files.count });
+        this.#request.onProgress?.({ pass, done, total: files.count });
       }
       current.digester.add(extents);
     }
