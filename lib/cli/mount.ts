@@ -95,7 +95,9 @@ async function launchWithBar(
   flags: MountFlags,
   logPath: string,
 ): Promise<Mounted> {
-  using bar = new ProgressBar('mount', formatBytes, flags);
+  using bar = new ProgressBar('mount', formatBytes, {
+    quiet: flags['quiet'] === true ? true : undefined,
+  });
   // A migration keeps the daemon too busy to tell; how far it is, its copy tells.
   const timer = setInterval(() => {
     const progress = migrationProgress(options.storePath);

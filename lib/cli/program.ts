@@ -5,6 +5,8 @@ import { Command } from 'commander';
 import { checkpointCommand } from './checkpoint.ts';
 import { completionCommand } from './completion.ts';
 import { configCommand } from './config.ts';
+import { duCommand } from './du.ts';
+import { duplicatesCommand } from './duplicates.ts';
 import { helpEnd } from './exit-codes.ts';
 import { fsckCommand } from './fsck.ts';
 import { gcCommand } from './gc.ts';
@@ -31,6 +33,8 @@ export function createProgram(): Command {
   program.addCommand(mountCommand());
   program.addCommand(umountCommand());
   program.addCommand(statsCommand());
+  program.addCommand(duCommand());
+  program.addCommand(duplicatesCommand());
   program.addCommand(fsckCommand());
   program.addCommand(gcCommand());
   program.addCommand(checkpointCommand());
