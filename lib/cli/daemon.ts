@@ -12,6 +12,8 @@ import { MountFlag, parseMountOptions, semanticsOf } from '../kernel/mount-optio
 import { serveMount, type ServedMount } from '../kernel/mount-session.ts';
 import { createLog, type Logger } from '../log.ts';
 import { native } from '../native.ts';
+import { ActivityObserver } from '../observability/activity.ts';
+import { MetricsEndpoint } from '../observability/metrics-endpoint.ts';
 import { SlabPool } from '../slab-pool.ts';
 import type { Store } from '../store/contract.ts';
 import { openStore } from '../store/store.ts';
@@ -29,6 +31,8 @@ export interface Mounted {
   readonly pid: number;
   readonly chunkBytesMean: number;
   readonly compression: string;
+  /** Where metrics are served; undefined: nowhere. */
+  readonly metricsUrl: string | undefined;
 }
 
 /**
@@ -48,6 +52,8 @@ export async function serve(
   const log = createLog(options.logPath);
   const pool = new SlabPool(SLABS_MAX);
   const mountOptions = parseMountOptions([options.options]);
+  using metrics = new MetricsEndpoint(log);
+  await metrics.use(options.metrics);
   const store = await openStore(options.storePath, {
     create: true,
     migrate: true,
@@ -67,9 +73,12 @@ export async function serve(
   try {
     const mount = await mountStore(store, pool, options, log);
     surviveBugs(log);
-    control = await listen(store, options, log);
-    onMounted(describeMounted(store));
+    const observer = observe(store, mount, options);
+    metrics.serve(observer);
+    control = await listen(store, observer, options, log);
+    onMounted(describeMounted(store, metrics.url));
     await mount.closed;
+    metrics[Symbol.dispose]();
     log.info('final commit');
   } catch (error) {
     await closeStore(store, control, log);
@@ -99,24 +108,31 @@ async function mountStore(
   return mount;
 }
 
+function observe(store: Store, mount: ServedMount, { mountpoint }: MountOptions): ActivityObserver {
+  const version = readVersion();
+  return new ActivityObserver({ store, mountpoint, version, requests: () => mount.activity });
+}
+
 /** @returns undefined, with a warning, where the store's file system has no sockets */
 async function listen(
   store: Store,
+  observer: ActivityObserver,
   { mountpoint }: MountOptions,
   log: Logger,
 ): Promise<ControlServer | undefined> {
   try {
-    return await ControlServer.listen({ store, mountpoint, version: readVersion(), log });
+    return await ControlServer.listen({ store, observer, mountpoint, version: readVersion(), log });
   } catch (error) {
     log.warn({ err: error }, 'no control socket: stats, gc and fsck cannot ask this daemon');
     return undefined;
   }
 }
 
-function describeMounted(store: Store): Mounted {
+function describeMounted(store: Store, metricsUrl: string | undefined): Mounted {
   const { chunkBytesMean, compression } = store.statistics();
   const { created, migratedFrom } = store;
-  return { created, migratedFrom, pid: process.pid, chunkBytesMean, compression };
+  const { pid } = process;
+  return { created, migratedFrom, pid, chunkBytesMean, compression, metricsUrl };
 }
 
 async function closeStore(

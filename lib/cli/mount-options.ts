@@ -3,6 +3,7 @@
 import { InvalidArgumentError, Option, type Command } from 'commander';
 
 import { parseCompression } from '../dedup/codec.ts';
+import { parseListenAddress, type ListenAddress } from '../observability/listen-address.ts';
 import { chunkSizes, parseChunkSize } from './units.ts';
 
 /** A week. */
@@ -21,6 +22,8 @@ export interface MountOptions {
   readonly checkpointMinutes: number | undefined;
   /** Days from one scrub to the next; 0: never by itself. */
   readonly scrubDays: number;
+  /** Where metrics are served over HTTP; undefined: nowhere. */
+  readonly metrics: ListenAddress | undefined;
   /** undefined: standard error. */
   readonly logPath: string | undefined;
 }
@@ -33,6 +36,7 @@ export interface MountFlags {
   chunkSize?: string;
   checkpointMinutes?: string;
   scrubDays?: string;
+  metrics?: string;
   log?: string;
 }
 
@@ -60,6 +64,11 @@ export function addMountOptions(command: Command): Command {
       `verify all data so many days after the last time; 0: never (default: ${SCRUB_DAYS})`,
       checkDays,
     )
+    .option(
+      '--metrics <host:port>',
+      'serve /metrics for Prometheus and /healthz there, such as 127.0.0.1:9580',
+      checkAddress,
+    )
     .option('--log <file>', "the daemon's log (default: in /var/log/dedupfs)");
 }
 
@@ -77,6 +86,7 @@ export function toMountOptions(paths: {
     options: flags.options ?? '',
     compression: flags.compression,
     scrubDays: Number(flags.scrubDays ?? SCRUB_DAYS),
+    metrics: flags.metrics === undefined ? undefined : parseListenAddress(flags.metrics),
     chunkBytes: flags.chunkSize === undefined ? undefined : parseChunkSize(flags.chunkSize),
     checkpointMinutes:
       flags.checkpointMinutes === undefined ? undefined : Number(flags.checkpointMinutes),
@@ -91,6 +101,7 @@ export function daemonArguments(options: MountOptions, flags: MountFlags): strin
     ['--chunk-size', flags.chunkSize],
     ['--checkpoint-minutes', flags.checkpointMinutes],
     ['--scrub-days', flags.scrubDays],
+    ['--metrics', flags.metrics],
     ['--log', options.logPath],
   ];
   const given = pairs.flatMap(([name, value]) => (value === undefined ? [] : [`${name}=${value}`]));
@@ -108,6 +119,12 @@ function checkMinutes(text: string): string {
   const minutes = Number(text);
   if (text.trim() !== '' && minutes >= 0 && minutes <= MINUTES_MAX) return text;
   throw new InvalidArgumentError(`use minutes from 0 to ${MINUTES_MAX}, such as 60`);
+}
+
+/** As text, as it goes on to the daemon. */
+function checkAddress(text: string): string {
+  if (parseListenAddress(text) !== undefined) return text;
+  throw new InvalidArgumentError('use an address and a port, such as 127.0.0.1:9580');
 }
 
 /** Kept as text, so that it can be handed on as it was given. */

@@ -3,6 +3,7 @@
 
 import { z } from 'zod';
 
+import type { Activity } from '../observability/activity.ts';
 import type {
   CheckpointReport,
   DamageReport,
@@ -33,6 +34,7 @@ const gcParams = z.object({
 export const paramsOf = {
   ping: nothing,
   stats: nothing,
+  activity: nothing,
   gcPlan: gcParams,
   gc: gcParams,
   fsck: z.object({ level: z.enum(['quick', 'full'], "must be 'quick' or 'full'") }),
@@ -71,6 +73,8 @@ export interface Pong {
 export interface Results {
   ping: Pong;
   stats: StoreStatistics;
+  /** What the mount is busy with now, and sums since it began: rates come from two answers. */
+  activity: Activity;
   gcPlan: GcPlan;
   gc: GcReport;
   fsck: FsckReport;

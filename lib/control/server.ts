@@ -7,6 +7,7 @@ import { createServer, type Server, type Socket } from 'node:net';
 
 import { describeError, DedupfsError, ExitCode, UserError } from '../errors.ts';
 import type { Logger } from '../log.ts';
+import type { Activity } from '../observability/activity.ts';
 import type { Store } from '../store/contract.ts';
 import { LineSplitter } from './lines.ts';
 import type { Pong } from './methods.ts';
@@ -31,6 +32,7 @@ const LAST_WORDS_MS = 1000;
 
 export interface ControlOptions {
   readonly store: Store;
+  readonly observer: { take(): Activity };
   readonly mountpoint: string;
   readonly version: string;
   readonly log: Logger;
@@ -115,14 +117,38 @@ export class ControlServer {
     onProgress: (progress: unknown) => void,
     signal: AbortSignal,
   ): Promise<unknown> {
+    if (isLong(request)) return this.#runLong(request, onProgress, signal);
     const { store } = this.#options;
     switch (request.method) {
       case 'ping':
         return this.#pong();
       case 'stats':
         return store.statistics();
+      case 'activity':
+        return this.#options.observer.take();
       case 'gcPlan':
         return store.planGc(request.params.threshold);
+      case 'damage':
+        return store.listDamage(request.params);
+      case 'checkpoint':
+        return store.checkpoint(request.params);
+      case 'commit':
+        await store.commit();
+        return {};
+      case 'awaitClose':
+        await this.#closing.promise;
+        return {};
+    }
+  }
+
+  /** What goes through the whole store. */
+  async #runLong(
+    request: LongRequest,
+    onProgress: (progress: unknown) => void,
+    signal: AbortSignal,
+  ): Promise<unknown> {
+    const { store } = this.#options;
+    switch (request.method) {
       case 'gc': {
         const options = { ...request.params, onProgress };
         return this.#exclusively('checks', 'gc', () => store.gc(options));
@@ -135,20 +161,10 @@ export class ControlServer {
         const options = { ...request.params, onProgress, signal };
         return this.#exclusively('scrub', 'scrub', () => store.scrub(options));
       }
-      case 'damage':
-        return store.listDamage(request.params);
       case 'heal': {
         const options = { ...request.params, onProgress, signal };
         return this.#exclusively('heal', 'heal', () => store.heal(options));
       }
-      case 'checkpoint':
-        return store.checkpoint(request.params);
-      case 'commit':
-        await store.commit();
-        return {};
-      case 'awaitClose':
-        await this.#closing.promise;
-        return {};
     }
   }
 
@@ -170,6 +186,13 @@ export class ControlServer {
       this.#longRunning.delete(what);
     }
   }
+}
+
+const longMethods = ['gc', 'fsck', 'scrub', 'heal'] as const;
+type LongRequest = Extract<Request, { readonly method: (typeof longMethods)[number] }>;
+
+function isLong(request: Request): request is LongRequest {
+  return (longMethods as readonly string[]).includes(request.method);
 }
 
 /** gc and fsck exclude one another; scrub and heal get along with all but their own kind. */

@@ -80,9 +80,21 @@ export interface GcReport {
   readonly bytesFreed: number;
 }
 
+/** What gc did since the store was opened, and does now. */
+export interface GcActivity {
+  readonly arenasRemoved: number;
+  /** Stored bytes that moved; what the removed arenas occupied. */
+  readonly bytesMoved: number;
+  readonly bytesFreed: number;
+  /** Of the run under way; null: there is none. */
+  readonly progress: { readonly bytesDone: number; readonly bytesTotal: number } | null;
+}
+
 export class GarbageCollector {
   readonly #parts: GcParts;
   #running: Promise<GcReport> | undefined;
+  readonly #totals = { arenasRemoved: 0, bytesMoved: 0, bytesFreed: 0 };
+  #progress: GcActivity['progress'] = null;
   /** Damaged arenas that the log has been told of. */
   readonly #told = new Set<number>();
 
@@ -92,6 +104,10 @@ export class GarbageCollector {
 
   get isRunning(): boolean {
     return this.#running !== undefined;
+  }
+
+  get activity(): GcActivity {
+    return { ...this.#totals, progress: this.#progress };
   }
 
   plan(liveShareMin?: number): GcPlan {
@@ -112,6 +128,7 @@ export class GarbageCollector {
       return await this.#running;
     } finally {
       this.#running = undefined;
+      this.#progress = null;
     }
   }
 
@@ -176,8 +193,11 @@ export class GarbageCollector {
       if (request.isCancelled?.() === true) return;
       after = last.id;
       const live = packs.filter((pack) => pack.nlive > 0).map((pack) => pack.id);
-      if (live.length > 0) progress.moved += await this.#moveSlice(planned.arena, live);
-      request.onProgress?.({ bytesDone: progress.moved, bytesTotal: plan.bytesToMove });
+      const moved = live.length > 0 ? await this.#moveSlice(planned.arena, live) : 0;
+      progress.moved += moved;
+      this.#totals.bytesMoved += moved;
+      this.#progress = { bytesDone: progress.moved, bytesTotal: plan.bytesToMove };
+      request.onProgress?.(this.#progress);
       await new Promise((resolve) => setImmediate(resolve));
     }
     await this.#giveUpDamaged(planned.arena);
@@ -194,6 +214,8 @@ export class GarbageCollector {
     await blockStore.remove(planned.arena);
     progress.freed += bytes;
     progress.removed += 1;
+    this.#totals.bytesFreed += bytes;
+    this.#totals.arenasRemoved += 1;
     log.info({ arena: planned.arena, bytes }, 'gc removed an arena');
   }
 

@@ -6,7 +6,7 @@ import type { CommitGate } from '../filesystem/gate.ts';
 import type { OrphanReclaimer } from '../filesystem/orphans.ts';
 import type { Logger } from '../log.ts';
 import type { DamageRegister } from '../maintenance/damage.ts';
-import { GarbageCollector } from '../maintenance/gc.ts';
+import { GarbageCollector, type GcActivity } from '../maintenance/gc.ts';
 import type { Metastore } from '../metastore/metastore.ts';
 import type { GcPlan, GcProgress, GcReport } from './contract.ts';
 import type { DataPath } from './data-path.ts';
@@ -53,6 +53,10 @@ export class Collection {
       commit: async () => parts.commit(),
     });
     this.#schedule = new GcSchedule(this.#collector, { log, mayChange: () => parts.mayChange() });
+  }
+
+  get activity(): GcActivity {
+    return this.#collector.activity;
   }
 
   plan(threshold?: number): GcPlan {

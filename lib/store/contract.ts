@@ -7,7 +7,9 @@ import type { ScrubReport, ScrubRequest } from '../maintenance/scrub.ts';
 import type { ScrubOutcome } from '../maintenance/scrub-state.ts';
 import type { Logger } from '../log.ts';
 import type { SlabPool } from '../slab-pool.ts';
+import type { StoreActivity } from './activity.ts';
 
+export type { StoreActivity } from './activity.ts';
 export type { DamagedFile, DamageReport } from '../maintenance/damaged-files.ts';
 export type { HealProgress, HealReport, HealRequest } from '../maintenance/heal.ts';
 export type { ScrubProgress, ScrubReport, ScrubRequest } from '../maintenance/scrub.ts';
@@ -170,6 +172,8 @@ export interface Store {
   readonly migratedFrom: number | undefined;
   readonly filesystem: FileSystem;
   statistics(): StoreStatistics;
+  /** What it is busy with and how its parts fare; cheap enough to be asked every second. */
+  activity(): StoreActivity;
   /** Pure decision: what gc would do now. @param threshold live ratio below which an arena is evacuated */
   planGc(threshold?: number): GcPlan;
   gc(options?: {

@@ -7,6 +7,7 @@ import { formatCompression, parseCompression } from '../dedup/codec.ts';
 import { DedupfsError } from '../errors.ts';
 import type { DedupFileSystem } from '../filesystem/filesystem.ts';
 import { runFsck } from '../maintenance/fsck.ts';
+import { collectActivity } from './activity.ts';
 import { StoreAssembly, type StoreFiles, type StoreSetup } from './assembly.ts';
 import type {
   CheckpointReport,
@@ -21,6 +22,7 @@ import type {
   ScrubReport,
   ScrubRequest,
   Store,
+  StoreActivity,
   StoreOptions,
   StoreStatistics,
 } from './contract.ts';
@@ -126,6 +128,10 @@ class OpenStore implements Store {
     this.#parts.orphans.reclaimLeftovers();
     this.#parts.collection.start();
     this.#parts.verification.start();
+  }
+
+  activity(): StoreActivity {
+    return collectActivity(this.#arguments, this.#files, this.#parts);
   }
 
   statistics(): StoreStatistics {

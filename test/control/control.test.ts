@@ -13,7 +13,7 @@ import { ControlServer } from '../../lib/control/server.ts';
 import { SocketPath } from '../../lib/control/socket-path.ts';
 import { ExitCode, NoSpaceError, UserError } from '../../lib/errors.ts';
 import { silentLog } from '../../lib/log.ts';
-import { fakePlan, FakeStore } from './fake-store.ts';
+import { fakeObserver, fakePlan, FakeStore } from './fake-store.ts';
 
 interface Served {
   readonly store: FakeStore;
@@ -31,7 +31,8 @@ function makeFolder(t: Test, name = 'store'): string {
 
 async function serve(t: Test, folder = makeFolder(t)): Promise<Served> {
   const store = new FakeStore(folder);
-  const options = { store, mountpoint: '/mnt/here', version: '1.2.3', log: silentLog() };
+  const observer = fakeObserver(store);
+  const options = { store, observer, mountpoint: '/mnt/here', version: '1.2.3', log: silentLog() };
   const server = await ControlServer.listen(options);
   t.teardown(() => server.close());
   return { store, server, socketFile: join(folder, 'control.sock') };
