@@ -3,59 +3,24 @@
 // An error that a person can act on is one line on standard error, `dedupfs: what; remedy`; with
 // --json it is one JSON object. A stack trace is never shown unless DEDUPFS_DEBUG is set.
 
-import { Command, CommanderError } from 'commander';
+import { CommanderError } from 'commander';
 
 import { describeError, DedupfsError, ExitCode, UserError } from '../errors.ts';
 import { isFullError } from '../host-room.ts';
-import { checkpointCommand } from './checkpoint.ts';
-import { helpEnd } from './exit-codes.ts';
-import { fsckCommand } from './fsck.ts';
-import { gcCommand } from './gc.ts';
-import { healCommand } from './heal.ts';
-import { daemonCommand, mountCommand } from './mount.ts';
-import { scrubCommand } from './scrub.ts';
-import { statsCommand } from './stats.ts';
-import { umountCommand } from './umount.ts';
-import { readVersion } from './version.ts';
+import { endOnInterrupt } from './interruption.ts';
+import { createProgram } from './program.ts';
 
 /** @param args without the interpreter and the program: process.argv.slice(2) */
 export async function main(args: readonly string[]): Promise<void> {
   endOnBrokenPipe();
-  if (!['mount', 'daemon', 'scrub'].includes(args[0] ?? '')) endOnInterrupt();
+  // These two serve until they are told to unmount.
+  if (!['mount', 'daemon'].includes(args[0] ?? '')) endOnInterrupt();
   try {
     await createProgram().parseAsync([...args], { from: 'user' });
   } catch (error) {
     report(error, args);
   }
   if (args[0] === 'mount' || args[0] === 'daemon') endProcess();
-}
-
-function createProgram(): Command {
-  const program = new Command('dedupfs')
-    .description('A filesystem for backups that stores every distinct piece of data once.')
-    .version(readVersion())
-    .helpCommand(false)
-    .addHelpText(
-      'after',
-      helpEnd(
-        ['dedupfs mount /srv/store /backup', 'dedupfs mount --help'],
-        ['OK', 'FAILED', 'USAGE', 'INTERRUPTED'],
-      ),
-    );
-  program.addCommand(mountCommand());
-  program.addCommand(umountCommand());
-  program.addCommand(statsCommand());
-  program.addCommand(fsckCommand());
-  program.addCommand(gcCommand());
-  program.addCommand(checkpointCommand());
-  program.addCommand(scrubCommand());
-  program.addCommand(healCommand());
-  program.addCommand(daemonCommand(), { hidden: true });
-  for (const command of [program, ...program.commands]) {
-    // Errors are thrown to `report`, which prints one line instead of a message and the usage.
-    command.exitOverride().configureOutput({ writeErr: () => undefined });
-  }
-  return program;
 }
 
 function report(thrown: unknown, args: readonly string[]): void {
@@ -129,14 +94,6 @@ function oneLine(message: string): string {
 function endOnBrokenPipe(): void {
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     process.exit(error.code === 'EPIPE' ? ExitCode.OK : ExitCode.FAILED);
-  });
-}
-
-/** Commands other than `mount` hold nothing that a crash could harm: they may end anywhere. */
-function endOnInterrupt(): void {
-  process.once('SIGINT', () => {
-    process.stderr.write('dedupfs: interrupted\n');
-    process.exit(ExitCode.INTERRUPTED);
   });
 }
 

@@ -38,6 +38,7 @@ export interface MountFlags {
   scrubDays?: string;
   metrics?: string;
   log?: string;
+  quiet?: true;
 }
 
 export function addMountOptions(command: Command): Command {

@@ -7,6 +7,7 @@ import { describeError, DedupfsError, ExitCode } from '../errors.ts';
 import { parseMountOptions } from '../kernel/mount-options.ts';
 import { resolveMountpoint } from '../kernel/mountpoint.ts';
 import { FORMAT_VERSION } from '../metastore/schema.ts';
+import { migrationProgress } from '../store/migrations/migrate.ts';
 import { serve, type Mounted } from './daemon.ts';
 import { helpEnd } from './exit-codes.ts';
 import { launchDaemon, type DaemonMessage } from './launch.ts';
@@ -16,10 +17,15 @@ import {
   daemonArguments,
   toMountOptions,
   type MountFlags,
+  type MountOptions,
 } from './mount-options.ts';
 import { realpathAsFarAsItExists } from './place.ts';
 import { checkBeforeMount } from './preflight.ts';
+import { ProgressBar, quietOption } from './progress.ts';
 import { formatBytes } from './units.ts';
+
+/** How often a person who waits is told of it. */
+const PROGRESS_MS = 250;
 
 export function mountCommand(): Command {
   const command = new Command('mount')
@@ -30,7 +36,8 @@ export function mountCommand(): Command {
     )
     .argument('<store>', 'directory of the store')
     .argument('<dir>', 'mount point: an empty directory')
-    .option('-f, --foreground', 'serve in this process, log to standard error');
+    .option('-f, --foreground', 'serve in this process, log to standard error')
+    .addOption(quietOption());
   return addMountOptions(command)
     .addHelpText(
       'after',
@@ -67,7 +74,27 @@ async function mount(store: string, dir: string, flags: MountFlags): Promise<voi
     process.exitCode = await serve(options, (mounted) => announce(options, mounted));
     return;
   }
-  announce(options, await launchDaemon(daemonArguments(options, flags), logPath));
+  announce(options, await launchWithBar(options, flags, logPath));
+}
+
+async function launchWithBar(
+  options: MountOptions,
+  flags: MountFlags,
+  logPath: string,
+): Promise<Mounted> {
+  using bar = new ProgressBar('mount', formatBytes, flags);
+  // A migration keeps the daemon too busy to tell; how far it is, its copy tells.
+  const timer = setInterval(() => {
+    const progress = migrationProgress(options.storePath);
+    bar.part = progress === undefined ? '' : 'bringing the store to the present format';
+    if (progress === undefined) bar.update(undefined, undefined, 'the daemon opens the store');
+    else bar.update(progress.bytesDone, progress.bytesTotal);
+  }, PROGRESS_MS);
+  try {
+    return await launchDaemon(daemonArguments(options, flags), logPath);
+  } finally {
+    clearInterval(timer);
+  }
 }
 
 /** undefined: standard error, for a mount in front without --log. */

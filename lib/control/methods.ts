@@ -5,6 +5,7 @@ import { z } from 'zod';
 
 import type { Activity } from '../observability/activity.ts';
 import type {
+  CheckpointProgress,
   CheckpointReport,
   DamageReport,
   FsckProgress,
@@ -57,6 +58,8 @@ export const paramsOf = {
   }),
   commit: nothing,
   awaitClose: nothing,
+  /** Asks to stop a request of the same connection, which is then answered. */
+  cancel: z.object({ request: z.int('must be the id of a request') }),
 } as const satisfies Record<string, z.ZodType>;
 
 export type Method = keyof typeof paramsOf;
@@ -76,13 +79,14 @@ export interface Results {
   /** What the mount is busy with now, and sums since it began: rates come from two answers. */
   activity: Activity;
   gcPlan: GcPlan;
+  // All that take long end early when they are cancelled or the connection ends. gc, scrub and heal
+  // answer with `isComplete: false` then, and go on when they are asked for again; the others fail with
+  // DEDUPFS_INTERRUPTED and have changed nothing.
   gc: GcReport;
   fsck: FsckReport;
   checkpoint: CheckpointReport;
-  /** Ends early, its position kept, when the connection ends. */
   scrub: ScrubReport;
   damage: DamageReport;
-  /** Ends early when the connection ends. */
   heal: HealReport;
   commit: NoResult;
   /**
@@ -90,12 +94,15 @@ export interface Results {
    * not been received by then gets no answer and finds it in the store (last-close.ts).
    */
   awaitClose: NoResult;
+  /** Also when that request has been answered already. */
+  cancel: NoResult;
 }
 
 /** What a method reports on the way; those that are not here report nothing. */
 export interface Progresses {
   gc: GcProgress;
   fsck: FsckProgress;
+  checkpoint: CheckpointProgress;
   scrub: ScrubProgress;
   heal: HealProgress;
 }

@@ -12,6 +12,7 @@ import type { Store } from '../store/contract.ts';
 import { LineSplitter } from './lines.ts';
 import type { Pong } from './methods.ts';
 import {
+  CANCELLED_CODE,
   CONNECTIONS_MAX,
   encodeLine,
   parseRequest,
@@ -113,7 +114,7 @@ export class ControlServer {
   }
 
   async #run(
-    request: Request,
+    request: StoreRequest,
     onProgress: (progress: unknown) => void,
     signal: AbortSignal,
   ): Promise<unknown> {
@@ -130,8 +131,6 @@ export class ControlServer {
         return store.planGc(request.params.threshold);
       case 'damage':
         return store.listDamage(request.params);
-      case 'checkpoint':
-        return store.checkpoint(request.params);
       case 'commit':
         await store.commit();
         return {};
@@ -150,11 +149,11 @@ export class ControlServer {
     const { store } = this.#options;
     switch (request.method) {
       case 'gc': {
-        const options = { ...request.params, onProgress };
+        const options = { ...request.params, onProgress, signal };
         return this.#exclusively('checks', 'gc', () => store.gc(options));
       }
       case 'fsck': {
-        const options = { ...request.params, onProgress };
+        const options = { ...request.params, onProgress, signal };
         return this.#exclusively('checks', 'fsck', () => store.fsck(options));
       }
       case 'scrub': {
@@ -165,6 +164,8 @@ export class ControlServer {
         const options = { ...request.params, onProgress, signal };
         return this.#exclusively('heal', 'heal', () => store.heal(options));
       }
+      case 'checkpoint':
+        return store.checkpoint({ ...request.params, onProgress, signal });
     }
   }
 
@@ -188,19 +189,22 @@ export class ControlServer {
   }
 }
 
-const longMethods = ['gc', 'fsck', 'scrub', 'heal'] as const;
+/** Those that concern the store; the other concerns a connection. */
+type StoreRequest = Exclude<Request, { readonly method: 'cancel' }>;
+
+const longMethods = ['gc', 'fsck', 'scrub', 'heal', 'checkpoint'] as const;
 type LongRequest = Extract<Request, { readonly method: (typeof longMethods)[number] }>;
 
-function isLong(request: Request): request is LongRequest {
+function isLong(request: StoreRequest): request is LongRequest {
   return (longMethods as readonly string[]).includes(request.method);
 }
 
 /** gc and fsck exclude one another; scrub and heal get along with all but their own kind. */
 type Exclusion = 'checks' | 'scrub' | 'heal';
 
-/** @param signal the client is gone: nobody waits for the result */
+/** @param signal the client is gone or has cancelled the request: nobody waits for the result */
 type Run = (
-  request: Request,
+  request: StoreRequest,
   onProgress: (progress: unknown) => void,
   signal: AbortSignal,
 ) => Promise<unknown>;
@@ -210,14 +214,17 @@ class Connection {
   readonly #socket: Socket;
   readonly #run: Run;
   readonly #lines = new LineSplitter(REQUEST_BYTES_MAX);
-  readonly #gone = new AbortController();
+  /** Of the requests under way, by their id. */
+  readonly #cancellations = new Map<number, AbortController>();
   #underWay = 0;
 
   constructor(socket: Socket, run: Run) {
     this.#socket = socket;
     this.#run = run;
     socket.on('data', (piece) => this.#receive(piece));
-    socket.on('close', () => this.#gone.abort());
+    socket.on('close', () => {
+      for (const cancellation of this.#cancellations.values()) cancellation.abort(cancelled());
+    });
   }
 
   end(): void {
@@ -250,13 +257,27 @@ class Connection {
       if (this.#underWay > REQUESTS_MAX) {
         throw new ProtocolError('DEDUPFS_BUSY', `at most ${REQUESTS_MAX} requests at once`, id);
       }
-      const result = await this.#run(request, this.#progressOf(id), this.#gone.signal);
-      this.#send({ id, result });
+      this.#send({ id, result: await this.#runCancellably(request) });
     } catch (error) {
       if (error instanceof ProtocolError) id = error.id;
       this.#send({ id, error: bodyOf(error) });
     } finally {
       this.#underWay -= 1;
+    }
+  }
+
+  async #runCancellably(request: Request): Promise<unknown> {
+    if (request.method === 'cancel') {
+      this.#cancellations.get(request.params.request)?.abort(cancelled());
+      return {};
+    }
+    const { id } = request;
+    const cancellation = new AbortController();
+    this.#cancellations.set(id, cancellation);
+    try {
+      return await this.#run(request, this.#progressOf(id), cancellation.signal);
+    } finally {
+      if (this.#cancellations.get(id) === cancellation) this.#cancellations.delete(id);
     }
   }
 
@@ -274,6 +295,10 @@ class Connection {
   #send(reply: Reply): void {
     if (this.#socket.writable) this.#socket.write(encodeLine(reply));
   }
+}
+
+function cancelled(): UserError {
+  return new UserError(ExitCode.INTERRUPTED, CANCELLED_CODE, 'cancelled');
 }
 
 function bodyOf(error: unknown): ErrorBody {

@@ -26,6 +26,7 @@ import type { Metastore } from '../metastore/metastore.ts';
 import { ArenaState } from '../metastore/packs.ts';
 import type { DamageRegister } from './damage.ts';
 import { planGc, type GcPlan, type PlannedArena } from './gc-plan.ts';
+import { GcRecord } from './gc-record.ts';
 
 /** Packs looked at before requests get their turn again: at 512 KiB each, some milliseconds. */
 const PACKS_PER_SLICE = 1;
@@ -72,6 +73,8 @@ export interface GcRequest {
 }
 
 export interface GcReport {
+  /** False: it was cancelled; what was moved stays moved. */
+  readonly isComplete: boolean;
   readonly plan: GcPlan;
   readonly arenasRemoved: number;
   /** An arena was kept for lack of room to move what is live in it. */
@@ -80,21 +83,10 @@ export interface GcReport {
   readonly bytesFreed: number;
 }
 
-/** What gc did since the store was opened, and does now. */
-export interface GcActivity {
-  readonly arenasRemoved: number;
-  /** Stored bytes that moved; what the removed arenas occupied. */
-  readonly bytesMoved: number;
-  readonly bytesFreed: number;
-  /** Of the run under way; null: there is none. */
-  readonly progress: { readonly bytesDone: number; readonly bytesTotal: number } | null;
-}
-
 export class GarbageCollector {
   readonly #parts: GcParts;
   #running: Promise<GcReport> | undefined;
-  readonly #totals = { arenasRemoved: 0, bytesMoved: 0, bytesFreed: 0 };
-  #progress: GcActivity['progress'] = null;
+  readonly record = new GcRecord();
   /** Damaged arenas that the log has been told of. */
   readonly #told = new Set<number>();
 
@@ -104,10 +96,6 @@ export class GarbageCollector {
 
   get isRunning(): boolean {
     return this.#running !== undefined;
-  }
-
-  get activity(): GcActivity {
-    return { ...this.#totals, progress: this.#progress };
   }
 
   plan(liveShareMin?: number): GcPlan {
@@ -128,7 +116,7 @@ export class GarbageCollector {
       return await this.#running;
     } finally {
       this.#running = undefined;
-      this.#progress = null;
+      this.record.progress = null;
     }
   }
 
@@ -158,6 +146,7 @@ export class GarbageCollector {
       await this.#evacuate(arena, plan, progress, request);
     }
     return {
+      isComplete: request.isCancelled?.() !== true,
       plan,
       arenasRemoved: progress.removed,
       lackedRoom,
@@ -195,9 +184,9 @@ export class GarbageCollector {
       const live = packs.filter((pack) => pack.nlive > 0).map((pack) => pack.id);
       const moved = live.length > 0 ? await this.#moveSlice(planned.arena, live) : 0;
       progress.moved += moved;
-      this.#totals.bytesMoved += moved;
-      this.#progress = { bytesDone: progress.moved, bytesTotal: plan.bytesToMove };
-      request.onProgress?.(this.#progress);
+      this.record.bytesMoved += moved;
+      this.record.progress = { bytesDone: progress.moved, bytesTotal: plan.bytesToMove };
+      request.onProgress?.(this.record.progress);
       await new Promise((resolve) => setImmediate(resolve));
     }
     await this.#giveUpDamaged(planned.arena);
@@ -214,8 +203,8 @@ export class GarbageCollector {
     await blockStore.remove(planned.arena);
     progress.freed += bytes;
     progress.removed += 1;
-    this.#totals.bytesFreed += bytes;
-    this.#totals.arenasRemoved += 1;
+    this.record.bytesFreed += bytes;
+    this.record.arenasRemoved += 1;
     log.info({ arena: planned.arena, bytes }, 'gc removed an arena');
   }
 

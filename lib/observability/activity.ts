@@ -6,7 +6,7 @@ import type { EventLoopUtilization } from 'node:perf_hooks';
 import type { RequestActivity } from '../kernel/activity.ts';
 import type { StoreActivity } from '../store/contract.ts';
 import { healthOf, type Health } from './health.ts';
-import { nameCallers, type NamedCaller } from './process-name.ts';
+import { CallerNames, type NamedCaller } from './process-name.ts';
 
 /** The process that serves the mount. */
 export interface ProcessActivity {
@@ -47,6 +47,7 @@ export interface ActivitySources {
 /** Takes the activity of a mount whenever somebody asks. */
 export class ActivityObserver {
   readonly #sources: ActivitySources;
+  readonly #names = new CallerNames();
   readonly #startedMs = Date.now();
   readonly #loopAtStart: EventLoopUtilization = performance.eventLoopUtilization();
 
@@ -56,7 +57,7 @@ export class ActivityObserver {
 
   /** With the names of those who ask, for which /proc is read. */
   take(): Activity {
-    return this.#take(nameCallers);
+    return this.#take((callers) => this.#names.name(callers));
   }
 
   /** Without who asks: cheaper. */

@@ -233,11 +233,9 @@ const care: Definition[] = [
     ofStore(({ lastScrub }) => seconds(lastScrub?.completedMs)),
   ),
   gauge(
-    'dedupfs_last_scrub_defects',
-    'What the last scrub found: bad chunks and other defects.',
-    ofStore(({ lastScrub }) =>
-      lastScrub === null ? null : lastScrub.chunksDamaged + lastScrub.findings,
-    ),
+    'dedupfs_last_scrub_findings',
+    'What the last scrub found wrong besides chunks.',
+    ofStore(({ lastScrub }) => lastScrub?.findings),
   ),
   gauge(
     'dedupfs_last_clean_scrub_timestamp_seconds',

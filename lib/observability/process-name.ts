@@ -17,11 +17,35 @@ export interface NamedCaller extends CallerCounts {
   readonly command: string | undefined;
 }
 
-/** @param callers by thread, those that asked last first */
-export function nameCallers(callers: readonly CallerCounts[]): NamedCaller[] {
+interface ProcessName {
+  readonly pid: number;
+  readonly command: string;
+}
+
+/** Remembers the names of those that were seen alive: who writes much has often ended when one looks again. */
+export class CallerNames {
+  /** By thread; only of those in the last list. */
+  #known = new Map<number, ProcessName>();
+
+  /** @param callers by thread, those that asked last first */
+  name(callers: readonly CallerCounts[]): NamedCaller[] {
+    const names = new Map<number, ProcessName>();
+    for (const [index, { pid }] of callers.entries()) {
+      const name = (index < NAMED_MAX ? nameOf(pid) : undefined) ?? this.#known.get(pid);
+      if (name !== undefined) names.set(pid, name);
+    }
+    this.#known = names;
+    return byProcess(callers, names);
+  }
+}
+
+function byProcess(
+  callers: readonly CallerCounts[],
+  names: ReadonlyMap<number, ProcessName>,
+): NamedCaller[] {
   const processes = new Map<number, NamedCaller>();
-  for (const [index, caller] of callers.entries()) {
-    const named = index < NAMED_MAX ? nameOf(caller.pid) : undefined;
+  for (const caller of callers) {
+    const named = names.get(caller.pid);
     const pid = named?.pid ?? caller.pid;
     const known = processes.get(pid);
     const merged = known === undefined ? caller : add(known, caller);
@@ -30,7 +54,7 @@ export function nameCallers(callers: readonly CallerCounts[]): NamedCaller[] {
   return [...processes.values()];
 }
 
-function nameOf(thread: number): { pid: number; command: string } | undefined {
+function nameOf(thread: number): ProcessName | undefined {
   if (thread === 0) return undefined;
   try {
     const status = readFileSync(`/proc/${thread}/status`, 'utf8');

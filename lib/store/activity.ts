@@ -3,7 +3,7 @@
 
 import type { CacheCounts } from '../cache-counts.ts';
 import type { IngestCounts } from '../dedup/ingest.ts';
-import type { GcActivity } from '../maintenance/gc.ts';
+import type { GcActivity } from '../maintenance/gc-record.ts';
 import type { ScrubProgress } from '../maintenance/scrub.ts';
 import { lastCleanMsOf, type ScrubOutcome } from '../maintenance/scrub-state.ts';
 import type { CommitActivity } from './commit-record.ts';

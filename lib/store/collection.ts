@@ -6,9 +6,10 @@ import type { CommitGate } from '../filesystem/gate.ts';
 import type { OrphanReclaimer } from '../filesystem/orphans.ts';
 import type { Logger } from '../log.ts';
 import type { DamageRegister } from '../maintenance/damage.ts';
-import { GarbageCollector, type GcActivity } from '../maintenance/gc.ts';
+import { GarbageCollector } from '../maintenance/gc.ts';
+import type { GcActivity } from '../maintenance/gc-record.ts';
 import type { Metastore } from '../metastore/metastore.ts';
-import type { GcPlan, GcProgress, GcReport } from './contract.ts';
+import type { GcOptions, GcPlan, GcReport } from './contract.ts';
 import type { DataPath } from './data-path.ts';
 import { GcSchedule } from './gc-schedule.ts';
 import type { HostSpace } from './host-space.ts';
@@ -56,7 +57,8 @@ export class Collection {
   }
 
   get activity(): GcActivity {
-    return this.#collector.activity;
+    const { arenasRemoved, bytesMoved, bytesFreed, progress } = this.#collector.record;
+    return { arenasRemoved, bytesMoved, bytesFreed, progress };
   }
 
   plan(threshold?: number): GcPlan {
@@ -64,14 +66,15 @@ export class Collection {
   }
 
   /** Gives back first what removed files still hold. */
-  async run(options: {
-    readonly threshold?: number;
-    readonly onProgress?: (progress: GcProgress) => void;
-  }): Promise<GcReport> {
-    const { threshold, onProgress } = options;
-    await this.#parts.orphans.reclaimAll(async () => this.#parts.commit());
+  async run(options: GcOptions): Promise<GcReport> {
+    const { threshold, onProgress, signal } = options;
+    const isCancelled = (): boolean => signal?.aborted === true;
+    await this.#parts.orphans.reclaimAll(async () => this.#parts.commit(), isCancelled);
+    // One that began by itself: this one has its own threshold, and tells how far it is.
+    await this.interrupt();
     return this.#collector.run({
       liveShareMin: threshold,
+      isCancelled,
       ...(onProgress === undefined ? {} : { onProgress }),
     });
   }

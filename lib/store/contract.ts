@@ -127,6 +127,8 @@ export interface GcPlan {
 }
 
 export interface GcReport {
+  /** False: it was stopped; what was moved stays moved, and the next run goes on. */
+  readonly isComplete: boolean;
   readonly plan: GcPlan;
   readonly arenasRemoved: number;
   readonly bytesMoved: number;
@@ -149,8 +151,39 @@ export interface Finding {
 
 export interface FsckProgress {
   readonly check: string;
+  /** Of the checks, counted from 1. */
+  readonly number: number;
+  readonly checks: number;
+  /** Of this check. */
   readonly done: number;
   readonly total: number;
+}
+
+export interface CheckpointProgress {
+  /** Of the metastore, as far as it has been looked through. */
+  readonly bytesDone: number;
+  readonly bytesTotal: number;
+}
+
+export interface GcOptions {
+  /** Live ratio below which an arena is evacuated. */
+  readonly threshold?: number;
+  readonly onProgress?: (progress: GcProgress) => void;
+  /** Ends the run at its next slice. */
+  readonly signal?: AbortSignal;
+}
+
+export interface FsckOptions {
+  readonly level: 'quick' | 'full';
+  readonly onProgress?: (progress: FsckProgress) => void;
+  readonly signal?: AbortSignal;
+}
+
+export interface CheckpointOptions {
+  readonly full?: boolean;
+  /** Not called for one that somebody else has begun; `signal` does not end such a one either. */
+  readonly onProgress?: (progress: CheckpointProgress) => void;
+  readonly signal?: AbortSignal;
 }
 
 export interface FsckReport {
@@ -176,22 +209,21 @@ export interface Store {
   activity(): StoreActivity;
   /** Pure decision: what gc would do now. @param threshold live ratio below which an arena is evacuated */
   planGc(threshold?: number): GcPlan;
-  gc(options?: {
-    threshold?: number;
-    onProgress?: (progress: GcProgress) => void;
-  }): Promise<GcReport>;
-  /** Runs the checks against this open store, between commits. */
-  fsck(options: {
-    level: 'quick' | 'full';
-    onProgress?: (progress: FsckProgress) => void;
-  }): Promise<FsckReport>;
+  /** A run that began by itself is stopped, and this one goes on from there. */
+  gc(options?: GcOptions): Promise<GcReport>;
+  /**
+   * Runs the checks against this open store, between commits.
+   * @throws the signal's reason
+   */
+  fsck(options: FsckOptions): Promise<FsckReport>;
   /**
    * Copies the metastore into the block store, what has changed since the last copy or, with `full`,
    * all of it. Requests are served meanwhile. One at a time: a second caller gets the first's report.
    * @throws NoSpaceError  there is not enough room to spare on the host
    * @throws CorruptionError  a page of the metastore is damaged; the checkpoint before stays
+   * @throws the signal's reason; the checkpoint before stays
    */
-  checkpoint(options?: { full?: boolean }): Promise<CheckpointReport>;
+  checkpoint(options?: CheckpointOptions): Promise<CheckpointReport>;
   /** Reads and verifies everything; what is bad goes into quarantine. Goes on where one was stopped. */
   scrub(request?: ScrubRequest): Promise<ScrubReport>;
   /** Which files show chunks that are in quarantine, as many as one answer holds. */

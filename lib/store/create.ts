@@ -28,6 +28,8 @@ import {
 import { migrateStore, needsMigration } from './migrations/migrate.ts';
 import { checkEntries, claimFolder, closeToOthers } from './safe-entries.ts';
 
+const NAME_A_STORE = 'name the directory of a store, or its mount point';
+
 /** A store smaller than this cannot take its first commit. */
 const HOST_BYTES_MIN = 32 * 1024 * 1024;
 /** What may lie in a directory that is taken as empty. */
@@ -59,13 +61,11 @@ export function prepareFolder(path: string, create: boolean): boolean {
 function findFolder(path: string, create: boolean): boolean {
   const stats = guard(path, () => statSync(path, { throwIfNoEntry: false }));
   if (stats === undefined) {
-    if (!create) throw noStore(path, 'does not exist');
-    const parent = dirname(path);
-    if (!existsSync(parent)) throw noStore(path, `cannot be created: ${parent} does not exist`);
-    guard(path, () => mkdirSync(path, { mode: 0o700 }));
+    if (!create) throw noStore(path, `does not exist; ${NAME_A_STORE}`);
+    makeFolder(path);
     return false;
   }
-  if (!stats.isDirectory()) throw noStore(path, 'is not a directory');
+  if (!stats.isDirectory()) throw noStore(path, `is not a directory; ${NAME_A_STORE}`);
   if (hasEntry(path, 'FORMAT')) return true;
   // A creation that was cut off may begin again; a store that lost its FORMAT must not be touched.
   const isUnfinished = hasEntry(path, UNFINISHED_FORMAT);
@@ -74,10 +74,19 @@ function findFolder(path: string, create: boolean): boolean {
     throw lostFormat(path);
   }
   if (!isUnfinished && names.length > 0) {
-    throw noStore(path, `is not a dedupfs store and not empty (it has ${names[0]})`);
+    const remedy = create ? 'name an empty directory, or one that is not there yet' : NAME_A_STORE;
+    throw noStore(path, `is not a dedupfs store and not empty (it has ${names[0]}); ${remedy}`);
   }
-  if (!create) throw noStore(path, 'is not a dedupfs store');
+  if (!create) throw noStore(path, `is not a dedupfs store; ${NAME_A_STORE}`);
   return false;
+}
+
+function makeFolder(path: string): void {
+  const parent = dirname(path);
+  if (!existsSync(parent)) {
+    throw noStore(path, `cannot be created: ${parent} does not exist; create it first`);
+  }
+  guard(path, () => mkdirSync(path, { mode: 0o700 }));
 }
 
 /** Also when it is a symbolic link that leads nowhere. */

@@ -10,12 +10,13 @@ import { runFsck } from '../maintenance/fsck.ts';
 import { collectActivity } from './activity.ts';
 import { StoreAssembly, type StoreFiles, type StoreSetup } from './assembly.ts';
 import type {
+  CheckpointOptions,
   CheckpointReport,
   DamageReport,
-  FsckProgress,
+  FsckOptions,
   FsckReport,
+  GcOptions,
   GcPlan,
-  GcProgress,
   GcReport,
   HealReport,
   HealRequest,
@@ -148,7 +149,7 @@ class OpenStore implements Store {
     });
   }
 
-  async checkpoint(options: { full?: boolean } = {}): Promise<CheckpointReport> {
+  async checkpoint(options: CheckpointOptions = {}): Promise<CheckpointReport> {
     return this.#parts.checkpoint.run(options);
   }
 
@@ -168,16 +169,11 @@ class OpenStore implements Store {
     return this.#parts.collection.plan(threshold);
   }
 
-  async gc(
-    options: { threshold?: number; onProgress?: (progress: GcProgress) => void } = {},
-  ): Promise<GcReport> {
+  async gc(options: GcOptions = {}): Promise<GcReport> {
     return this.#parts.collection.run(options);
   }
 
-  async fsck(options: {
-    level: 'quick' | 'full';
-    onProgress?: (progress: FsckProgress) => void;
-  }): Promise<FsckReport> {
+  async fsck(options: FsckOptions): Promise<FsckReport> {
     // gc removes files outside of a commit: it must not be half way.
     await this.#parts.collection.interrupt();
     await this.#parts.checkpoint.interrupt();
@@ -189,7 +185,8 @@ class OpenStore implements Store {
           blockStore: this.#files.blockStore,
           hash: this.#parts.dataPath.hash,
           log: this.#arguments.options.log,
-          onProgress: options.onProgress ?? (() => undefined),
+          onProgress: options.onProgress,
+          signal: options.signal,
         },
         options.level,
       ),

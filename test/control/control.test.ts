@@ -136,6 +136,27 @@ t.test('a scrub ends with the connection that asked for it, and runs beside a gc
   await collected;
 });
 
+t.test('a request is cancelled and answered; the connection goes on', async (t) => {
+  const served = await serve(t);
+  const { store } = served;
+  let open = (): void => undefined;
+  store.gcGate = new Promise((resolve) => (open = resolve));
+  const client = await connect(t, served);
+  const interruption = new AbortController();
+  const scrubbed = client.request('scrub', {}, undefined, interruption.signal);
+  await client.request('ping', {});
+  interruption.abort(new Error('interrupted'));
+  while (store.lastSignal?.aborted === false) await new Promise((resolve) => setImmediate(resolve));
+  open();
+  t.match(await scrubbed, { isComplete: Boolean }, 'what it answers is the result');
+  store.fsckError = new UserError(ExitCode.INTERRUPTED, 'DEDUPFS_INTERRUPTED', 'cancelled');
+  const checked = client.request('fsck', { level: 'full' }, undefined, interruption.signal);
+  await t.rejects(checked, { message: 'interrupted' }, 'cancelled before it was sent');
+  await t.rejects(client.request('fsck', { level: 'full' }), { code: 'DEDUPFS_INTERRUPTED' });
+  await client.request('cancel', { request: 999 });
+  await t.rejects(client.request('cancel', {} as never), { code: 'DEDUPFS_BAD_REQUEST' });
+});
+
 t.test('progress arrives before the result', async (t) => {
   const client = await connect(t, await serve(t));
   const seen: unknown[] = [];
@@ -143,7 +164,7 @@ t.test('progress arrives before the result', async (t) => {
   await client.request('fsck', { level: 'full' }, (progress) => seen.push(progress));
   t.strictSame(seen, [
     { bytesDone: 1024, bytesTotal: 4096 },
-    { check: 'chunk-references', done: 1, total: 2 },
+    { check: 'chunk-references', number: 1, checks: 1, done: 1, total: 2 },
   ]);
 });
 

@@ -135,6 +135,7 @@ export class FakeStore implements Store {
   gcGate: Promise<void> = Promise.resolve();
   commitError: Error | undefined;
   /** Of the last scrub. */
+  fsckError: Error | undefined;
   lastSignal: AbortSignal | undefined;
 
   constructor(path: string) {
@@ -166,7 +167,7 @@ export class FakeStore implements Store {
     this.calls.push(`gc ${options.threshold}`);
     options.onProgress?.({ bytesDone: 1024, bytesTotal: 4096 });
     await this.gcGate;
-    return { plan: fakePlan, arenasRemoved: 1, bytesMoved: 0, bytesFreed: 4096 };
+    return { isComplete: true, plan: fakePlan, arenasRemoved: 1, bytesMoved: 0, bytesFreed: 4096 };
   }
 
   async checkpoint(options: { full?: boolean } = {}): Promise<CheckpointReport> {
@@ -180,7 +181,8 @@ export class FakeStore implements Store {
     onProgress?: (progress: FsckProgress) => void;
   }): Promise<FsckReport> {
     this.calls.push(`fsck ${options.level}`);
-    options.onProgress?.({ check: 'chunk-references', done: 1, total: 2 });
+    if (this.fsckError !== undefined) throw this.fsckError;
+    options.onProgress?.({ check: 'chunk-references', number: 1, checks: 1, done: 1, total: 2 });
     return {
       level: options.level,
       checks: ['chunk-references'],

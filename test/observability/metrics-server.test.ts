@@ -48,7 +48,7 @@ t.test('metrics are well formed and tell what the activity says', async (t) => {
   t.equal(value('dedupfs_dedup_ratio', 'dedupfs_dedup_ratio{}'), 2.5);
   const errors = 'dedupfs_request_errors_total';
   t.equal(value(errors, `${errors}{errno="EIO",operation="READ"}`), 1);
-  t.notOk(families.get('dedupfs_last_scrub_defects')?.series.size, 'no scrub, no sample');
+  t.notOk(families.get('dedupfs_last_scrub_findings')?.series.size, 'no scrub, no sample');
   t.ok(text.includes('store="/st\\"o\\\\re\\n"'), 'a path is escaped');
   const later = parseExposition(await (await fetch(`${server.url}/metrics`)).text());
   t.same(falls(parseExposition(text), later), []);
@@ -140,7 +140,10 @@ t.test('an address that cannot be had', async (t) => {
   await endpoint.use(anyPort);
   endpoint.serve(fakeObserver(new FakeStore('/store')));
   const before = endpoint.url;
-  await t.rejects(endpoint.use({ host: '127.0.0.1', port }), { exitCode: ExitCode.BUSY, message: /another program/ });
+  await t.rejects(endpoint.use({ host: '127.0.0.1', port }), {
+    exitCode: ExitCode.BUSY,
+    message: /another program/,
+  });
   t.equal(endpoint.url, before, 'it goes on where it was');
   t.equal((await fetch(`${before}/healthz`)).status, 200);
   await endpoint.use({ host: '0.0.0.0', port: 0 });
