@@ -57,6 +57,8 @@ export async function serve(
     level: settings.values['log-level'],
   });
   const log = daemonLog.logger;
+  settings.onChange('log-level', (level) => daemonLog.setLevel(level));
+  reloadOnHangup(settings, daemonLog);
   const pool = new SlabPool(SLABS_MAX);
   const kernelOptions = parseMountOptions([settings.values.options]);
   const store = await openStore(options.storePath, {
@@ -75,12 +77,10 @@ export async function serve(
   let control: ControlServer | undefined;
   try {
     applyToStore(settings, store);
-    settings.onChange('log-level', (level) => daemonLog.setLevel(level));
     // What was set before the lock was ours.
     await settings.reload(log);
     const mount = await mountStore({ store, pool, kernelOptions, options, log });
     surviveBugs(log);
-    reloadOnHangup(settings, daemonLog);
     control = await listen({ store, settings, options, log });
     onMounted(describeMounted(store));
     await mount.closed;

@@ -168,6 +168,6 @@ async function serveInFront(t: Test, store: MountedStore): Promise<void> {
   t.equal(await ended, 0);
   closeSync(journal);
   const lines = readFileSync(path, 'utf8').trimEnd().split('\n');
-  t.equal(lines.length, 1, 'of what is less than a warning nothing');
+  t.equal(lines.length, 1, 'nothing of what is less than a warning');
   t.match(lines[0], /^<3>config.toml was not taken over; .*line 2: scrub-days = /);
 }
