@@ -62,6 +62,8 @@ export async function serve(
     level: settings.values['log-level'],
   });
   const log = daemonLog.logger;
+  settings.onChange('log-level', (level) => daemonLog.setLevel(level));
+  reloadOnHangup(settings, daemonLog);
   const pool = new SlabPool(SLABS_MAX);
   const kernelOptions = parseMountOptions([settings.values.options]);
   using metrics = new MetricsEndpoint(log);
@@ -82,13 +84,11 @@ export async function serve(
   let control: ControlServer | undefined;
   try {
     applyToStore(settings, store);
-    settings.onChange('log-level', (level) => daemonLog.setLevel(level));
     settings.onChange('metrics', async (address) => metrics.use(parseListenAddress(address)));
     // What was set before the lock was ours.
     await settings.reload(log);
     const mount = await mountStore({ store, pool, kernelOptions, options, log });
     surviveBugs(log);
-    reloadOnHangup(settings, daemonLog);
     const observer = observe(store, mount, options);
     metrics.serve(observer);
     control = await listen({ store, observer, settings, options, log });
