@@ -61,6 +61,8 @@ export class Exchange implements Caller {
   /** When the request began to wait, for the watchdog; 0 while it has not. */
   waitingSinceMs = 0;
   isReported = false;
+  /** Its first try met a full disk. */
+  isSecondTry = false;
   readonly #port: ReplyPort;
   #isReplied = false;
   #interruption: AbortController | undefined;
