@@ -53,7 +53,7 @@ export interface GcParts {
   readonly hash: KeyedHash;
   readonly damage: DamageRegister;
   /** For frames that have lost some of their chunks. */
-  readonly compressor: CodedCompressor;
+  readonly compression: { readonly compressor: CodedCompressor };
   readonly log: Logger;
   /** Whether the host has room for so many bytes more. */
   hasRoom(bytes: number): boolean;
@@ -267,7 +267,8 @@ export class GarbageCollector {
 
   /** Moves what is live of a frame: as it is when that is all of it, else compressed anew. */
   #moveFrame(packId: number, frame: Frame): number {
-    const { packWriter, compressor } = this.#parts;
+    const { packWriter, compression } = this.#parts;
+    const { compressor } = compression;
     const live = this.#verify(packId, frame, this.#liveOf(packId, frame));
     if (live.length === 0) return 0;
     const isWhole = live.length === frame.entries.length;

@@ -163,7 +163,7 @@ export class Committer {
   /** The commit that takes what changed before the call; undefined: it is durable. */
   async #covering(): Promise<RunningCommit | undefined> {
     if (this.#readOnlyReason !== undefined) throw posixError(Errno.EROFS);
-    if (!this.#isNeeded) return this.#running;
+    if (!this.isNeeded) return this.#running;
     if (this.#running === undefined) return this.#start();
     // The running commit may have closed its books before the caller's changes.
     this.#next ??= this.#running.over
@@ -175,7 +175,8 @@ export class Committer {
     return this.#next;
   }
 
-  get #isNeeded(): boolean {
+  /** Whether something waits for the next commit. */
+  get isNeeded(): boolean {
     return this.#hasChanges || this.#waitingWork.length > 0;
   }
 
@@ -338,8 +339,7 @@ export class Committer {
   fail(what: string, cause: unknown): void {
     if (this.#readOnlyReason !== undefined) return;
     this.#readOnlyReason = `${what}: ${describeError(cause)}`;
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
+    this.stop();
     this.#parts.log.fatal({ err: cause }, `${what}; the mount is read-only from now on`);
   }
 

@@ -16,7 +16,7 @@ import {
 import { loadScrubState, type ScrubOutcome } from '../maintenance/scrub-state.ts';
 import type { Metastore } from '../metastore/metastore.ts';
 import type { DataPath } from './data-path.ts';
-import { ScrubSchedule } from './scrub-schedule.ts';
+import { ScrubSchedule, type ScrubScheduleOptions } from './scrub-schedule.ts';
 
 export interface VerificationParts {
   readonly storePath: string;
@@ -24,7 +24,7 @@ export interface VerificationParts {
   readonly blockStore: BlockStore;
   readonly log: Logger;
   readonly chunkBytesMax: number;
-  readonly scrubDays: number;
+  readonly settings: ScrubScheduleOptions['settings'];
   /** Nobody waits for answers of this process. */
   readonly isAlone: boolean;
   /** Where this store is mounted: nothing is read from there. */
@@ -83,9 +83,9 @@ export class Verification {
 
   /** Scrubs by itself from now on, when it is due. */
   start(): void {
-    const { metastore, log, scrubDays } = this.#parts;
+    const { metastore, log, settings } = this.#parts;
     this.#schedule = new ScrubSchedule(this.#scrub, {
-      days: scrubDays,
+      settings,
       log,
       bornMs: this.bornMs,
       loadState: () => loadScrubState(metastore),

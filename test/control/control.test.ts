@@ -13,6 +13,7 @@ import { ControlServer } from '../../lib/control/server.ts';
 import { SocketPath } from '../../lib/control/socket-path.ts';
 import { ExitCode, NoSpaceError, UserError } from '../../lib/errors.ts';
 import { silentLog } from '../../lib/log.ts';
+import { FakeSettings } from './fake-settings.ts';
 import { fakeObserver, fakePlan, FakeStore } from './fake-store.ts';
 
 interface Served {
@@ -31,8 +32,14 @@ function makeFolder(t: Test, name = 'store'): string {
 
 async function serve(t: Test, folder = makeFolder(t)): Promise<Served> {
   const store = new FakeStore(folder);
-  const observer = fakeObserver(store);
-  const options = { store, observer, mountpoint: '/mnt/here', version: '1.2.3', log: silentLog() };
+  const options = {
+    store,
+    observer: fakeObserver(store),
+    settings: new FakeSettings(),
+    mountpoint: '/mnt/here',
+    version: '1.2.3',
+    log: silentLog(),
+  };
   const server = await ControlServer.listen(options);
   t.teardown(() => server.close());
   return { store, server, socketFile: join(folder, 'control.sock') };

@@ -7,6 +7,8 @@ import { LATENCY_BOUNDS_SECONDS } from '../../lib/latency-histogram.ts';
 import type {
   CheckpointReport,
   DamageReport,
+  DuplicatesReport,
+  DuplicatesRequest,
   FsckProgress,
   FsckReport,
   GcPlan,
@@ -18,7 +20,10 @@ import type {
   ScrubRequest,
   Store,
   StoreActivity,
+  StoreSettings,
   StoreStatistics,
+  UsageReport,
+  UsageRequest,
 } from '../../lib/store/contract.ts';
 
 export const fakePlan: GcPlan = {
@@ -156,6 +161,10 @@ export class FakeStore implements Store {
     return fakeActivity;
   }
 
+  configure(settings: StoreSettings): void {
+    this.calls.push(`configure ${JSON.stringify(settings)}`);
+  }
+
   planGc(threshold?: number): GcPlan {
     this.calls.push(`planGc ${threshold}`);
     return fakePlan;
@@ -216,6 +225,42 @@ export class FakeStore implements Store {
       unreadableOmitted: 0,
       damage: fakeDamage,
     };
+  }
+
+  async usage({
+    paths,
+    perPath,
+    exclusive,
+    onProgress,
+    signal,
+  }: UsageRequest): Promise<UsageReport> {
+    this.calls.push(`usage ${paths.join(' ')} ${perPath} ${exclusive}`);
+    this.lastSignal = signal;
+    onProgress?.({ step: 'names', done: 1, total: 1 });
+    const total = {
+      files: 1,
+      directories: 0,
+      otherInodes: 0,
+      logicalBytes: 5,
+      referencedBytes: 5,
+      chunks: 1,
+      uniqueBytes: 5,
+      storedBytes: 5,
+    };
+    return { paths: [], total, storeBytes: 4096, isSteady: true };
+  }
+
+  async duplicates({ path, bytesMin, groupsMax, signal }: DuplicatesRequest) {
+    this.calls.push(`duplicates ${path} ${bytesMin} ${groupsMax}`);
+    this.lastSignal = signal;
+    const report: DuplicatesReport = {
+      groups: [],
+      groupsOmitted: 0,
+      copies: 0,
+      savedBytes: 0,
+      isSteady: true,
+    };
+    return report;
   }
 
   async commit(): Promise<void> {
