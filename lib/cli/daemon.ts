@@ -88,7 +88,13 @@ export async function serve(
     await settings.reload(log);
     const mount = await mountStore({ store, pool, kernelOptions, options, log });
     surviveBugs(log);
-    const observer = observe(store, mount, options);
+    const observer = new ActivityObserver({
+      store,
+      mountpoint: options.mountpoint,
+      version: readVersion(),
+      requests: () => mount.activity,
+      logLines: () => daemonLog.lines,
+    });
     metrics.serve(observer);
     reloadOnHangup(settings, daemonLog);
     control = await listen({ store, observer, settings, options, log });
@@ -124,11 +130,6 @@ async function mountStore(parts: {
   stopOnSignals(mount, log);
   await mount.ready;
   return mount;
-}
-
-function observe(store: Store, mount: ServedMount, { mountpoint }: MountOptions): ActivityObserver {
-  const version = readVersion();
-  return new ActivityObserver({ store, mountpoint, version, requests: () => mount.activity });
 }
 
 /** @returns undefined, with a warning, where the store's file system has no sockets */

@@ -125,9 +125,16 @@ export const fakeRequests: RequestActivity = {
   callers: [],
 };
 
-export function fakeObserver(store: FakeStore): ActivityObserver {
-  const requests = (): RequestActivity => fakeRequests;
-  return new ActivityObserver({ store, requests, mountpoint: '/mnt/here', version: '1.2.3' });
+export const fakeLogLines = { warn: 3, error: 2, fatal: 0 };
+
+export function fakeObserver(store: { path: string; activity(): StoreActivity }): ActivityObserver {
+  return new ActivityObserver({
+    store,
+    mountpoint: '/mnt/here',
+    version: '1.2.3',
+    requests: () => fakeRequests,
+    logLines: () => fakeLogLines,
+  });
 }
 
 export class FakeStore implements Store {
