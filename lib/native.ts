@@ -135,6 +135,13 @@ export interface Native {
    * and closes those mappings. @returns bytes advised; 0 when it is not mapped or does not exist
    */
   releaseMapping(path: string): number;
+
+  /**
+   * Sends one datagram to a service manager's socket (sd_notify(3)), without waiting.
+   * @param path absolute, or `@` and an abstract name
+   * @returns 0 or negative errno (ENOENT, ECONNREFUSED: nobody listens; EAFNOSUPPORT: not such a path)
+   */
+  notifyServiceManager(path: string, message: string): number;
 }
 
 const require = createRequire(import.meta.url);

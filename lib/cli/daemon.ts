@@ -16,6 +16,7 @@ import { SlabPool } from '../slab-pool.ts';
 import type { Store } from '../store/contract.ts';
 import { openStore } from '../store/store.ts';
 import type { MountOptions } from './mount-options.ts';
+import { ServiceManager } from './service-manager.ts';
 import { stopOnSignals } from './signals.ts';
 import { readVersion } from './version.ts';
 
@@ -46,10 +47,13 @@ export async function serve(
   // the mount are not affected: the kernel has applied the callers' umask.
   process.umask(0o077);
   const log = createLog(options.logPath);
+  const manager = ServiceManager.fromEnvironment();
+  manager.reportTo(log);
   const pool = new SlabPool(SLABS_MAX);
   const mountOptions = parseMountOptions([options.options]);
+  manager.starting(`opening ${options.storePath}`);
   const store = await openStore(options.storePath, {
-    create: true,
+    create: options.create,
     migrate: true,
     compression: options.compression,
     chunkBytes: options.chunkBytes,
@@ -65,12 +69,16 @@ export async function serve(
   removeLastClose(store.path);
   let control: ControlServer | undefined;
   try {
-    const mount = await mountStore(store, pool, options, log);
+    const mount = mountStore(store, pool, options, log);
+    stopOnSignals(mount, log, () => manager.stopping('unmounting'));
+    await mount.ready;
     surviveBugs(log);
     control = await listen(store, options, log);
     onMounted(describeMounted(store));
+    manager.ready(`${store.path} is mounted on ${options.mountpoint}`);
     await mount.closed;
     log.info('final commit');
+    manager.stopping('final commit');
   } catch (error) {
     await closeStore(store, control, log);
     throw error;
@@ -78,14 +86,13 @@ export async function serve(
   return closeStore(store, control, log);
 }
 
-/** @returns when the mount answers */
-async function mountStore(
+function mountStore(
   store: Store,
   pool: SlabPool,
   options: MountOptions,
   log: Logger,
-): Promise<ServedMount> {
-  const mount = serveMount({
+): ServedMount {
+  return serveMount({
     native,
     filesystem: store.filesystem,
     pool,
@@ -94,9 +101,6 @@ async function mountStore(
     options: parseMountOptions([options.options]),
     log,
   });
-  stopOnSignals(mount, log);
-  await mount.ready;
-  return mount;
 }
 
 /** @returns undefined, with a warning, where the store's file system has no sockets */

@@ -23,6 +23,8 @@ export interface MountOptions {
   readonly scrubDays: number;
   /** undefined: standard error. */
   readonly logPath: string | undefined;
+  /** Whether a store that is absent or an empty directory is made. */
+  readonly create: boolean;
 }
 
 /** What commander hands to the action. */
@@ -34,6 +36,8 @@ export interface MountFlags {
   checkpointMinutes?: string;
   scrubDays?: string;
   log?: string;
+  /** false: --no-create */
+  create?: boolean;
 }
 
 export function addMountOptions(command: Command): Command {
@@ -60,7 +64,8 @@ export function addMountOptions(command: Command): Command {
       `verify all data so many days after the last time; 0: never (default: ${SCRUB_DAYS})`,
       checkDays,
     )
-    .option('--log <file>', "the daemon's log (default: in /var/log/dedupfs)");
+    .option('--log <file>', "the daemon's log (default: in /var/log/dedupfs)")
+    .option('--no-create', 'refuse a store that is absent or empty instead of creating it');
 }
 
 export function toMountOptions(paths: {
@@ -75,6 +80,7 @@ export function toMountOptions(paths: {
     mountpoint,
     logPath,
     options: flags.options ?? '',
+    create: flags.create ?? true,
     compression: flags.compression,
     scrubDays: Number(flags.scrubDays ?? SCRUB_DAYS),
     chunkBytes: flags.chunkSize === undefined ? undefined : parseChunkSize(flags.chunkSize),
@@ -94,6 +100,7 @@ export function daemonArguments(options: MountOptions, flags: MountFlags): strin
     ['--log', options.logPath],
   ];
   const given = pairs.flatMap(([name, value]) => (value === undefined ? [] : [`${name}=${value}`]));
+  if (!options.create) given.push('--no-create');
   return ['daemon', ...given, '--', options.storePath, options.mountpoint];
 }
 

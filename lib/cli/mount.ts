@@ -26,7 +26,7 @@ export function mountCommand(): Command {
     .summary('mount a store on a directory')
     .description(
       'Mounts the store on an empty directory and returns when the mount answers.\n' +
-        'A STORE that is absent or an empty directory is created.',
+        'A STORE that is absent or an empty directory is created, unless --no-create says otherwise.',
     )
     .argument('<store>', 'directory of the store')
     .argument('<dir>', 'mount point: an empty directory')
@@ -56,12 +56,14 @@ export function daemonCommand(): Command {
   return addMountOptions(command).action(runDaemon);
 }
 
-async function mount(store: string, dir: string, flags: MountFlags): Promise<void> {
+/** Mounts as the flags say. @throws UserError for what stands in the way */
+export async function mount(store: string, dir: string, flags: MountFlags): Promise<void> {
   const storePath = realpathAsFarAsItExists(resolve(store));
   const mountpoint = resolveMountpoint(dir);
   const logPath = logPathOf(flags, storePath);
   const kernelOptions = parseMountOptions([flags.options ?? '']);
-  await checkBeforeMount({ storePath, mountpoint, logPath, options: kernelOptions });
+  const create = flags.create ?? true;
+  await checkBeforeMount({ storePath, mountpoint, logPath, options: kernelOptions, create });
   const options = toMountOptions({ storePath, mountpoint, logPath, flags });
   if (logPath === undefined) {
     process.exitCode = await serve(options, (mounted) => announce(options, mounted));

@@ -7,11 +7,12 @@ import { delimiter, dirname, join } from 'node:path';
 import { Errno } from '../errno.ts';
 import { ExitCode, UserError, type ExitCodeNumber } from '../errors.ts';
 import type { MountOptions as KernelOptions } from '../kernel/mount-options.ts';
-import { detachStale, deviceFault } from '../kernel/mounting.ts';
+import { deviceFault } from '../kernel/mounting.ts';
 import { checkMountpoint } from '../kernel/mountpoint.ts';
-import { native } from '../native.ts';
+import { isUnused } from '../store/store.ts';
+import { detachDead, livenessOf } from './liveness.ts';
 import { findOwner, lockedBy } from './owner.ts';
-import { findDedupfsMount, isWithin } from './place.ts';
+import { isWithin } from './place.ts';
 
 export interface Plan {
   readonly storePath: string;
@@ -19,11 +20,13 @@ export interface Plan {
   readonly mountpoint: string;
   readonly logPath: string | undefined;
   readonly options: KernelOptions;
+  /** Whether a store that is not there may be made. */
+  readonly create: boolean;
 }
 
 /** @throws UserError for the first thing that would make the mount fail */
 export async function checkBeforeMount(plan: Plan): Promise<void> {
-  const { storePath, mountpoint, logPath, options } = plan;
+  const { storePath, mountpoint, logPath, options, create } = plan;
   if (options.source !== undefined) {
     // `dedupfs umount DIR` and `stats DIR` find the store of a mount by its source.
     fail('USAGE', 'mount option fsname is not possible: the source of a mount names its store');
@@ -38,6 +41,7 @@ export async function checkBeforeMount(plan: Plan): Promise<void> {
   checkSameFolder(storePath, mountpoint);
   const owner = findOwner(storePath);
   if (owner !== undefined) throw lockedBy(storePath, owner);
+  if (!create) checkStoreIsThere(storePath);
 }
 
 function checkFuse(): void {
@@ -78,15 +82,27 @@ function checkApart(storePath: string, mountpoint: string): void {
 }
 
 /**
- * A daemon that was killed leaves its mount, where every access fails. Whether it is dead is asked
- * of the store's lock, because asking the mount could hang.
+ * A daemon that was killed leaves its mount, where every access fails, and perhaps more below it.
+ * What is alive stays, and checkMountpoint names it.
  */
 async function detachIfDead(mountpoint: string): Promise<void> {
-  const mount = findDedupfsMount(mountpoint);
-  if (mount === undefined) return;
-  const owner = findOwner(mount.source);
-  if (owner?.mountpoint === mountpoint) return; // alive: checkMountpoint will say so
-  await detachStale(native, mountpoint);
+  const { left } = await detachDead(mountpoint);
+  if (left === undefined || livenessOf(left).state !== 'unknown') return;
+  const problem = `${mountpoint} already has ${left.source} mounted, which cannot be looked at`;
+  fail('BUSY', `${problem}; unmount it with 'dedupfs umount ${mountpoint}'`);
+}
+
+/**
+ * What mount(8) does at boot must not make an empty store where the disk of the real one is not
+ * mounted: backups would go there, and be hidden by the disk later.
+ */
+function checkStoreIsThere(storePath: string): void {
+  const found = statSync(storePath, { throwIfNoEntry: false });
+  const isEmpty = found?.isDirectory() === true && isUnused(storePath);
+  if (found !== undefined && !isEmpty) return; // what it is instead, opening it tells
+  const problem = `store ${storePath} ${isEmpty ? 'is empty' : 'does not exist'}`;
+  const remedy = `mount the disk it lies on, or create it with 'dedupfs mount ${storePath} DIR'`;
+  fail('NO_STORE', `${problem}, and is not created by this mount; ${remedy}`);
 }
 
 /** As checkApart, where bind mounts make one folder appear under two paths. */

@@ -4,7 +4,7 @@ import { execFile } from 'node:child_process';
 import { Errno, errnoName } from '../errno.ts';
 import { ExitCode, UserError } from '../errors.ts';
 import type { Native } from '../native.ts';
-import { dedupfsMounts, FILE_SYSTEM_TYPE } from './mountinfo.ts';
+import { FILE_SYSTEM_TYPE } from './mountinfo.ts';
 import {
   helperMountOptions,
   kernelMountData,
@@ -141,20 +141,19 @@ function unmountByHelper(target: string, isLazy: boolean): Promise<number> {
 }
 
 /**
- * Detaches every mount of dedupfs at `target`. Only for mounts whose daemon is known to be gone:
- * the caller decides that by the store's lock, because asking the mount itself could hang.
- * @returns how many were detached
- * @throws UserError MOUNT_FAILED when one cannot be
+ * Detaches a mount whose daemon is known to be gone, and which must be the topmost at its place. The
+ * caller decides that by the store's lock, because asking the mount itself could hang.
+ * @throws UserError NO_PERMISSION, MOUNT_FAILED when it cannot be
  */
 export async function detachStale(
   mounter: Pick<Mounter, 'unmount'>,
-  target: string,
-): Promise<number> {
-  const mountpoint = resolveMountpoint(target);
-  const stale = dedupfsMounts({ mountpoint });
-  for (const mount of stale) {
-    const result = await unmount(mounter, mount.mountpoint, UnmountFlag.DETACH);
-    if (result < 0) throw failed(target, `a dead mount stays there (${errnoName(-result)})`);
+  mountpoint: string,
+): Promise<void> {
+  const result = await unmount(mounter, mountpoint, UnmountFlag.DETACH);
+  if (result >= 0) return;
+  if (result !== -Errno.EPERM) {
+    throw failed(mountpoint, `a dead mount stays there (${errnoName(-result)})`);
   }
-  return stale.length;
+  const message = `${mountpoint} has a dead mount of another user; run 'dedupfs umount ${mountpoint}' as root or as that user`;
+  throw new UserError(ExitCode.NO_PERMISSION, 'DEDUPFS_NO_PERMISSION', message);
 }
