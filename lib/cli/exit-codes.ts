@@ -35,6 +35,11 @@ export function helpEnd(examples: readonly string[], names: readonly ExitCodeNam
   return ['', title, ...exampleLines, '', 'Exit codes:', ...exitLines].join('\n');
 }
 
+/** [code, meaning] of all, for the manual. */
+export function exitMeanings(): [code: number, meaning: string][] {
+  return Object.entries(ExitCode).map(([name, code]) => [code, meanings[name as ExitCodeName]]);
+}
+
 function exitNumber(name: ExitCodeName): string {
   const code: ExitCodeNumber = ExitCode[name];
   return String(code).padStart(3);

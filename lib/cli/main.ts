@@ -3,20 +3,11 @@
 // An error that a person can act on is one line on standard error, `dedupfs: what; remedy`; with
 // --json it is one JSON object. A stack trace is never shown unless DEDUPFS_DEBUG is set.
 
-import { Command, CommanderError } from 'commander';
+import { CommanderError } from 'commander';
 
 import { describeError, DedupfsError, ExitCode, UserError } from '../errors.ts';
 import { isFullError } from '../host-room.ts';
-import { checkpointCommand } from './checkpoint.ts';
-import { helpEnd } from './exit-codes.ts';
-import { fsckCommand } from './fsck.ts';
-import { gcCommand } from './gc.ts';
-import { healCommand } from './heal.ts';
-import { daemonCommand, mountCommand } from './mount.ts';
-import { scrubCommand } from './scrub.ts';
-import { statsCommand } from './stats.ts';
-import { umountCommand } from './umount.ts';
-import { readVersion } from './version.ts';
+import { createProgram } from './program.ts';
 
 /** @param args without the interpreter and the program: process.argv.slice(2) */
 export async function main(args: readonly string[]): Promise<void> {
@@ -28,34 +19,6 @@ export async function main(args: readonly string[]): Promise<void> {
     report(error, args);
   }
   if (args[0] === 'mount' || args[0] === 'daemon') endProcess();
-}
-
-function createProgram(): Command {
-  const program = new Command('dedupfs')
-    .description('A filesystem for backups that stores every distinct piece of data once.')
-    .version(readVersion())
-    .helpCommand(false)
-    .addHelpText(
-      'after',
-      helpEnd(
-        ['dedupfs mount /srv/store /backup', 'dedupfs mount --help'],
-        ['OK', 'FAILED', 'USAGE', 'INTERRUPTED'],
-      ),
-    );
-  program.addCommand(mountCommand());
-  program.addCommand(umountCommand());
-  program.addCommand(statsCommand());
-  program.addCommand(fsckCommand());
-  program.addCommand(gcCommand());
-  program.addCommand(checkpointCommand());
-  program.addCommand(scrubCommand());
-  program.addCommand(healCommand());
-  program.addCommand(daemonCommand(), { hidden: true });
-  for (const command of [program, ...program.commands]) {
-    // Errors are thrown to `report`, which prints one line instead of a message and the usage.
-    command.exitOverride().configureOutput({ writeErr: () => undefined });
-  }
-  return program;
 }
 
 function report(thrown: unknown, args: readonly string[]): void {
