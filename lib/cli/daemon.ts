@@ -86,12 +86,7 @@ export async function serve(
   return closeStore(store, control, log);
 }
 
-function mountStore(
-  store: Store,
-  pool: SlabPool,
-  options: MountOptions,
-  log: Logger,
-): ServedMount {
+function mountStore(store: Store, pool: SlabPool, options: MountOptions, log: Logger): ServedMount {
   return serveMount({
     native,
     filesystem: store.filesystem,

@@ -38,6 +38,7 @@ export interface MountFlags {
   log?: string;
   /** false: --no-create */
   create?: boolean;
+  quiet?: true;
 }
 
 export function addMountOptions(command: Command): Command {

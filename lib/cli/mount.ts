@@ -30,7 +30,8 @@ export function mountCommand(): Command {
     )
     .argument('<store>', 'directory of the store')
     .argument('<dir>', 'mount point: an empty directory')
-    .option('-f, --foreground', 'serve in this process, log to standard error');
+    .option('-f, --foreground', 'serve in this process, log to standard error')
+    .option('-q, --quiet', 'print nothing but errors');
   return addMountOptions(command)
     .addHelpText(
       'after',
@@ -56,8 +57,7 @@ export function daemonCommand(): Command {
   return addMountOptions(command).action(runDaemon);
 }
 
-/** Mounts as the flags say. @throws UserError for what stands in the way */
-export async function mount(store: string, dir: string, flags: MountFlags): Promise<void> {
+async function mount(store: string, dir: string, flags: MountFlags): Promise<void> {
   const storePath = realpathAsFarAsItExists(resolve(store));
   const mountpoint = resolveMountpoint(dir);
   const logPath = logPathOf(flags, storePath);
@@ -65,11 +65,14 @@ export async function mount(store: string, dir: string, flags: MountFlags): Prom
   const create = flags.create ?? true;
   await checkBeforeMount({ storePath, mountpoint, logPath, options: kernelOptions, create });
   const options = toMountOptions({ storePath, mountpoint, logPath, flags });
+  const tell = (mounted: Mounted): void => {
+    if (flags.quiet !== true) announce(options, mounted);
+  };
   if (logPath === undefined) {
-    process.exitCode = await serve(options, (mounted) => announce(options, mounted));
+    process.exitCode = await serve(options, tell);
     return;
   }
-  announce(options, await launchDaemon(daemonArguments(options, flags), logPath));
+  tell(await launchDaemon(daemonArguments(options, flags), logPath));
 }
 
 /** undefined: standard error, for a mount in front without --log. */

@@ -7,7 +7,7 @@ import { delimiter, dirname, join } from 'node:path';
 import { Errno } from '../errno.ts';
 import { ExitCode, UserError, type ExitCodeNumber } from '../errors.ts';
 import type { MountOptions as KernelOptions } from '../kernel/mount-options.ts';
-import { deviceFault } from '../kernel/mounting.ts';
+import { deviceFault } from '../kernel/device-fault.ts';
 import { checkMountpoint } from '../kernel/mountpoint.ts';
 import { isUnused } from '../store/store.ts';
 import { detachDead, livenessOf } from './liveness.ts';

@@ -18,10 +18,7 @@ export class ServiceManager {
   #hasFailed = false;
   #extending: NodeJS.Timeout | undefined;
 
-  private constructor(
-    socket: string | undefined,
-    addon: Pick<Native, 'notifyServiceManager'>,
-  ) {
+  private constructor(socket: string | undefined, addon: Pick<Native, 'notifyServiceManager'>) {
     this.#socket = socket;
     this.#native = addon;
   }

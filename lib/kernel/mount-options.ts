@@ -152,6 +152,13 @@ function effectOf(option: string): Effect {
   return effect;
 }
 
+/** Whether there is such an option, whatever its value. */
+export function isMountOption(option: string): boolean {
+  const name = option.replace(/=.*/s, '');
+  const effects = name === option ? plain : valued;
+  return name.startsWith('x-') || Object.hasOwn(effects, name);
+}
+
 function parseMaxRead(value: string): number {
   const bytes = Number(value);
   if (Number.isInteger(bytes) && bytes >= MAX_READ_BYTES_MIN) return bytes;

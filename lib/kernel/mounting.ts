@@ -4,6 +4,8 @@ import { execFile } from 'node:child_process';
 import { Errno, errnoName } from '../errno.ts';
 import { ExitCode, UserError } from '../errors.ts';
 import type { Native } from '../native.ts';
+import { deviceFault } from './device-fault.ts';
+import { helperRefusal } from './helper-refusal.ts';
 import { FILE_SYSTEM_TYPE } from './mountinfo.ts';
 import {
   helperMountOptions,
@@ -84,28 +86,7 @@ function mountByHelper(mounter: Mounter, request: MountRequest): number {
       `mounting on ${target} needs root or fusermount3, which is not there; install fuse3`,
     );
   }
-  const said = stderr.trim();
-  if (/device not found|modprobe/i.test(said)) throw deviceFault(Errno.ENOENT);
-  const why = said === '' ? errnoName(-fd) : said;
-  const isPermission = /permi|user_allow_other|not allowed|not owned/i.test(why);
-  if (!isPermission) throw failed(target, `fusermount3 says: ${why}`);
-  throw new UserError(
-    ExitCode.NO_PERMISSION,
-    'DEDUPFS_NO_PERMISSION',
-    `no permission to mount on ${target}: ${why}`,
-  );
-}
-
-/** What to do about a /dev/fuse that cannot be opened. */
-export function deviceFault(errno: number): UserError {
-  if (errno === Errno.EACCES || errno === Errno.EPERM) {
-    const message = '/dev/fuse: permission denied; mount as root or give yourself access to it';
-    return new UserError(ExitCode.NO_PERMISSION, 'DEDUPFS_NO_PERMISSION', message);
-  }
-  const isMissing = errno === Errno.ENOENT || errno === Errno.ENODEV || errno === Errno.ENXIO;
-  const problem = isMissing ? 'not found' : `cannot be opened (${errnoName(errno)})`;
-  const message = `/dev/fuse ${problem}; load the module with 'modprobe fuse'`;
-  return new UserError(ExitCode.NO_FUSE_DEVICE, 'DEDUPFS_NO_FUSE_DEVICE', message);
+  throw helperRefusal(target, stderr.trim(), errnoName(-fd));
 }
 
 function failed(target: string, why: string): UserError {
