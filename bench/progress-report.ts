@@ -1,11 +1,11 @@
 // What the user sees while the rounds run, on standard error.
 
-import { ProgressBar } from '../lib/cli/progress.ts';
+import { barOnly, ProgressBar } from '../lib/cli/progress.ts';
 import type { Observer } from './rounds.ts';
 
 /** A bar on a terminal, a line for each measurement elsewhere. */
 export class ProgressReport implements Observer, Disposable {
-  readonly #bar = new ProgressBar('bench', String, { quietMs: 0 });
+  readonly #bar = new ProgressBar('bench', String, barOnly());
   readonly #total: number;
 
   constructor(total: number) {

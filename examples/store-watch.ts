@@ -1,6 +1,6 @@
 // Asks the daemon of a mounted store through its control socket, as `dedupfs stats` does.
 
-import { ProgressBar } from '../lib/cli/progress.ts';
+import { barOnly, ProgressBar } from '../lib/cli/progress.ts';
 import { formatBytes } from '../lib/cli/units.ts';
 import { ControlClient } from '../lib/control/client.ts';
 import type { StoreStatistics } from '../lib/store/contract.ts';
@@ -23,7 +23,7 @@ export async function watchProgress(
   task: { readonly title: string; readonly bytes: number; readonly before: StoreStatistics },
 ): Promise<Disposable> {
   const client = await ControlClient.connect(storePath);
-  const bar = new ProgressBar(task.title.padEnd(28), formatBytes, { quietMs: 0 });
+  const bar = new ProgressBar(task.title.padEnd(28), formatBytes, barOnly());
   const draw = async (): Promise<void> => {
     const { logicalBytes } = await client.request('stats', {});
     bar.update(Math.min(logicalBytes - task.before.logicalBytes, task.bytes), task.bytes);

@@ -1,20 +1,21 @@
 // How a command reaches a store: through the daemon that serves it, or by opening it itself.
 
 import { ControlClient } from '../control/client.ts';
+import type { Method, Params, Progress, Results } from '../control/methods.ts';
 import { ExitCode, UserError } from '../errors.ts';
 import { silentLog } from '../log.ts';
 import { SlabPool } from '../slab-pool.ts';
 import type {
+  CheckpointOptions,
   CheckpointReport,
   DamageReport,
-  FsckProgress,
+  FsckOptions,
   FsckReport,
+  GcOptions,
   GcPlan,
-  GcProgress,
   GcReport,
-  HealProgress,
   HealReport,
-  ScrubProgress,
+  HealRequest,
   ScrubReport,
   ScrubRequest,
   StoreStatistics,
@@ -23,25 +24,22 @@ import { openStore } from '../store/store.ts';
 import { findOwner, lockedBy } from './owner.ts';
 import { findPlace } from './place.ts';
 
-/** What maintenance commands ask of a store, mounted or not. */
+/**
+ * What maintenance commands ask of a store, mounted or not. When the signal in their options comes, gc,
+ * scrub and heal end with a report that says so; the others fail with the signal's reason.
+ */
 export interface StoreAccess extends AsyncDisposable {
   readonly storePath: string;
   /** Process of the daemon that answers; undefined when this process has the store open. */
   readonly daemonPid: number | undefined;
   statistics(): Promise<StoreStatistics>;
   planGc(threshold: number | undefined): Promise<GcPlan>;
-  gc(threshold: number | undefined, onProgress: (progress: GcProgress) => void): Promise<GcReport>;
-  checkpoint(full: boolean): Promise<CheckpointReport>;
-  fsck(level: 'quick' | 'full', onProgress: (progress: FsckProgress) => void): Promise<FsckReport>;
-  /** When the signal comes, the scrub is stopped and its report says so. */
-  scrub(request: ScrubCommand): Promise<ScrubReport>;
+  gc(options: GcOptions): Promise<GcReport>;
+  checkpoint(options: CheckpointOptions): Promise<CheckpointReport>;
+  fsck(options: FsckOptions): Promise<FsckReport>;
+  scrub(request: ScrubRequest): Promise<ScrubReport>;
   damage(afterIno: number | undefined): Promise<DamageReport>;
-  heal(tree: string, onProgress: (progress: HealProgress) => void): Promise<HealReport>;
-}
-
-export interface ScrubCommand extends Pick<ScrubRequest, 'bytesPerSecond' | 'restart'> {
-  readonly signal: AbortSignal;
-  readonly onProgress: (progress: ScrubProgress) => void;
+  heal(request: HealRequest): Promise<HealReport>;
 }
 
 /**
@@ -73,52 +71,48 @@ async function openAlone(storePath: string): Promise<StoreAccess> {
     daemonPid: undefined,
     statistics: async () => store.statistics(),
     planGc: async (threshold) => store.planGc(threshold),
-    gc: (threshold, onProgress) => store.gc({ ...thresholdOf(threshold), onProgress }),
-    checkpoint: (full) => store.checkpoint({ full }),
-    fsck: (level, onProgress) => store.fsck({ level, onProgress }),
+    gc: (options) => store.gc(options),
+    checkpoint: (options) => store.checkpoint(options),
+    fsck: (options) => store.fsck(options),
     scrub: (request) => store.scrub(request),
     damage: (afterIno) => store.listDamage(afterInoOf(afterIno)),
-    heal: (tree, onProgress) => store.heal({ tree, onProgress }),
+    heal: (request) => store.heal(request),
     [Symbol.asyncDispose]: () => store.close(),
   };
 }
 
 function askDaemon(storePath: string, client: ControlClient, pid: number): StoreAccess {
+  const ask = async <M extends Method>(
+    method: M,
+    params: Params<M>,
+    { onProgress, signal }: AskOptions<M>,
+  ): Promise<Results[M]> => client.request(method, params, onProgress, signal);
   return {
     storePath,
     daemonPid: pid,
     statistics: () => client.request('stats', {}),
     planGc: (threshold) => client.request('gcPlan', thresholdOf(threshold)),
-    gc: (threshold, onProgress) => client.request('gc', thresholdOf(threshold), onProgress),
-    checkpoint: (full) => client.request('checkpoint', { full }),
-    fsck: (level, onProgress) => client.request('fsck', { level }, onProgress),
-    scrub: (request) => askForScrub(client, request),
+    gc: (options) => ask('gc', thresholdOf(options.threshold), options),
+    checkpoint: (options) => ask('checkpoint', { full: options.full === true }, options),
+    fsck: (options) => ask('fsck', { level: options.level }, options),
+    scrub: (request) => {
+      const { bytesPerSecond, restart } = request;
+      const rate = bytesPerSecond === undefined ? {} : { bytesPerSecond };
+      return ask('scrub', { ...rate, restart: restart === true }, request);
+    },
     damage: (afterIno) => client.request('damage', afterInoOf(afterIno)),
-    heal: (tree, onProgress) => client.request('heal', { tree }, onProgress),
+    heal: (request) => ask('heal', { tree: request.tree }, request),
     [Symbol.asyncDispose]: async () => client[Symbol.dispose](),
   };
 }
 
-function thresholdOf(threshold: number | undefined): { threshold?: number } {
-  return threshold === undefined ? {} : { threshold };
+interface AskOptions<M extends Method> {
+  readonly onProgress?: ((progress: Progress<M>) => void) | undefined;
+  readonly signal?: AbortSignal | undefined;
 }
 
-/** The daemon stops it when the connection ends. */
-async function askForScrub(client: ControlClient, command: ScrubCommand): Promise<ScrubReport> {
-  const { bytesPerSecond, restart, signal, onProgress } = command;
-  const rate = bytesPerSecond === undefined ? {} : { bytesPerSecond };
-  const stopped = new Promise<never>((_, reject) => {
-    const stop = (): void => {
-      client[Symbol.dispose]();
-      const message =
-        'interrupted; the daemon stops the scrub, and the next one goes on from there';
-      reject(new UserError(ExitCode.INTERRUPTED, 'DEDUPFS_INTERRUPTED', message));
-    };
-    if (signal.aborted) stop();
-    signal.addEventListener('abort', stop, { once: true });
-  });
-  const report = client.request('scrub', { ...rate, restart: restart === true }, onProgress);
-  return Promise.race([report, stopped]);
+function thresholdOf(threshold: number | undefined): { threshold?: number } {
+  return threshold === undefined ? {} : { threshold };
 }
 
 function afterInoOf(afterIno: number | undefined): { afterIno?: number } {

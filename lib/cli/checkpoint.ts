@@ -3,8 +3,10 @@
 import { Command } from 'commander';
 
 import type { CheckpointReport } from '../store/contract.ts';
-import { reachStore } from './access.ts';
+import { reachStore, type StoreAccess } from './access.ts';
 import { helpEnd } from './exit-codes.ts';
+import { Interruption } from './interruption.ts';
+import { ProgressBar, quietOption, type ProgressFlags } from './progress.ts';
 import { formatBytes, formatCount } from './units.ts';
 
 export function checkpointCommand(): Command {
@@ -18,6 +20,7 @@ export function checkpointCommand(): Command {
     .argument('<store|dir>', 'directory of the store, or its mount point')
     .option('--full', 'write everything anew: after fsck has found the last copy damaged')
     .option('--json', 'print the report as JSON')
+    .addOption(quietOption())
     .addHelpText(
       'after',
       helpEnd(
@@ -31,11 +34,25 @@ export function checkpointCommand(): Command {
     .action(takeCheckpoint);
 }
 
-async function takeCheckpoint(path: string, flags: { full?: true; json?: true }): Promise<void> {
+interface CheckpointFlags extends ProgressFlags {
+  readonly full?: true;
+}
+
+async function takeCheckpoint(path: string, flags: CheckpointFlags): Promise<void> {
   await using access = await reachStore(path);
-  const report = await access.checkpoint(flags.full === true);
+  const report = await runWithBar(access, flags);
   const text = flags.json === true ? JSON.stringify(report, undefined, 2) : formatReport(report);
   process.stdout.write(`${text}\n`);
+}
+
+async function runWithBar(access: StoreAccess, flags: CheckpointFlags): Promise<CheckpointReport> {
+  using interruption = new Interruption('the checkpoint before stays the newest; run it again');
+  using bar = new ProgressBar('checkpoint', formatBytes, flags);
+  return await access.checkpoint({
+    full: flags.full === true,
+    signal: interruption.signal,
+    onProgress: ({ bytesDone, bytesTotal }) => bar.update(bytesDone, bytesTotal),
+  });
 }
 
 function formatReport({ batch, plainBytes, storedBytes, bytesWritten }: CheckpointReport): string {

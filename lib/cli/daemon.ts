@@ -8,14 +8,21 @@
 import { removeLastClose, writeLastClose } from '../control/last-close.ts';
 import { ControlServer } from '../control/server.ts';
 import { describeError, ExitCode, type ExitCodeNumber } from '../errors.ts';
-import { MountFlag, parseMountOptions, semanticsOf } from '../kernel/mount-options.ts';
+import {
+  MountFlag,
+  parseMountOptions,
+  semanticsOf,
+  type MountOptions as KernelOptions,
+} from '../kernel/mount-options.ts';
 import { serveMount, type ServedMount } from '../kernel/mount-session.ts';
 import { createLog, type Logger } from '../log.ts';
 import { native } from '../native.ts';
 import { SlabPool } from '../slab-pool.ts';
 import type { Store } from '../store/contract.ts';
 import { openStore } from '../store/store.ts';
-import type { MountOptions } from './mount-options.ts';
+import { chunkBytesOf, logPathOf, type MountOptions } from './mount-options.ts';
+import { LiveSettings } from './settings/live-settings.ts';
+import { applyToStore, storeSettingsOf } from './settings/store-settings.ts';
 import { ServiceManager } from './service-manager.ts';
 import { stopOnSignals } from './signals.ts';
 import { readVersion } from './version.ts';
@@ -46,34 +53,36 @@ export async function serve(
   // What this process creates (store, log, socket) is for its owner alone. The modes of files in
   // the mount are not affected: the kernel has applied the callers' umask.
   process.umask(0o077);
-  const log = createLog(options.logPath);
+  const settings = new LiveSettings(options.storePath, options.given);
+  const log = createLog(logPathOf(settings.values, options), settings.values['log-level']);
   const manager = ServiceManager.fromEnvironment();
   manager.reportTo(log);
   const pool = new SlabPool(SLABS_MAX);
-  const mountOptions = parseMountOptions([options.options]);
+  const kernelOptions = parseMountOptions([settings.values.options]);
   manager.starting(`opening ${options.storePath}`);
   const store = await openStore(options.storePath, {
+    ...storeSettingsOf(settings.values),
     create: options.create,
     migrate: true,
-    compression: options.compression,
-    chunkBytes: options.chunkBytes,
+    chunkBytes: chunkBytesOf(options.given),
     pool,
     log,
     background: true,
-    checkpointMinutes: options.checkpointMinutes,
-    semantics: semanticsOf(mountOptions),
-    isReadOnly: (mountOptions.flags & MountFlag.RDONLY) !== 0,
-    scrubDays: options.scrubDays,
+    semantics: semanticsOf(kernelOptions),
+    isReadOnly: (kernelOptions.flags & MountFlag.RDONLY) !== 0,
     mountpoint: options.mountpoint,
   });
   removeLastClose(store.path);
   let control: ControlServer | undefined;
   try {
-    const mount = mountStore(store, pool, options, log);
+    applyToStore(settings, store);
+    // What was set before the lock was ours.
+    await settings.reload(log);
+    const mount = mountStore({ store, pool, kernelOptions, options, log });
     stopOnSignals(mount, log, () => manager.stopping('unmounting'));
     await mount.ready;
     surviveBugs(log);
-    control = await listen(store, options, log);
+    control = await listen({ store, settings, options, log });
     onMounted(describeMounted(store));
     manager.ready(`${store.path} is mounted on ${options.mountpoint}`);
     await mount.closed;
@@ -86,26 +95,37 @@ export async function serve(
   return closeStore(store, control, log);
 }
 
-function mountStore(store: Store, pool: SlabPool, options: MountOptions, log: Logger): ServedMount {
+function mountStore(parts: {
+  readonly store: Store;
+  readonly pool: SlabPool;
+  readonly kernelOptions: KernelOptions;
+  readonly options: MountOptions;
+  readonly log: Logger;
+}): ServedMount {
+  const { store, pool, kernelOptions, options, log } = parts;
   return serveMount({
     native,
     filesystem: store.filesystem,
     pool,
     target: options.mountpoint,
     source: store.path,
-    options: parseMountOptions([options.options]),
+    options: kernelOptions,
     log,
   });
 }
 
 /** @returns undefined, with a warning, where the store's file system has no sockets */
-async function listen(
-  store: Store,
-  { mountpoint }: MountOptions,
-  log: Logger,
-): Promise<ControlServer | undefined> {
+async function listen(parts: {
+  readonly store: Store;
+  readonly settings: LiveSettings;
+  readonly options: MountOptions;
+  readonly log: Logger;
+}): Promise<ControlServer | undefined> {
+  const { store, settings, options, log } = parts;
+  const { mountpoint } = options;
   try {
-    return await ControlServer.listen({ store, mountpoint, version: readVersion(), log });
+    const version = readVersion();
+    return await ControlServer.listen({ store, settings, mountpoint, version, log });
   } catch (error) {
     log.warn({ err: error }, 'no control socket: stats, gc and fsck cannot ask this daemon');
     return undefined;

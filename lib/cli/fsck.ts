@@ -10,10 +10,11 @@ import { reachStore } from './access.ts';
 import { helpEnd } from './exit-codes.ts';
 import { findOwner } from './owner.ts';
 import { findPlace } from './place.ts';
-import { ProgressBar } from './progress.ts';
+import { Interruption } from './interruption.ts';
+import { ProgressBar, quietOption } from './progress.ts';
 import { rebuildIndexOf } from './rebuild-index.ts';
 import { rebuild } from './rebuild.ts';
-import { assertRepairFlags, repair } from './repair.ts';
+import { assertRepairFlags, repair, showCheck } from './repair.ts';
 import { formatCount, plural } from './units.ts';
 
 /** Findings printed; one cause often shows in thousands of places. --json has more. */
@@ -37,6 +38,7 @@ export function fsckCommand(): Command {
       'make the index of chunks and packs from the arenas alone, then check',
     )
     .option('--json', 'print the report as JSON')
+    .addOption(quietOption())
     .addHelpText(
       'after',
       helpEnd(
@@ -56,6 +58,7 @@ interface FsckFlags {
   rebuild?: true;
   rebuildIndex?: true;
   json?: true;
+  quiet?: true;
   repair?: true;
   dryRun?: true;
 }
@@ -96,17 +99,18 @@ async function rebuildBefore(path: string, flags: FsckFlags): Promise<Rebuilt | 
 async function runCheck(path: string, flags: FsckFlags): Promise<FsckReport> {
   const level = flags.quick === true ? 'quick' : 'full';
   const { storePath } = findPlace(path);
-  using bar = new ProgressBar('fsck', formatCount);
-  const onProgress = ({ check: name, done, total }: FsckProgress): void =>
-    bar.update(done, total, name);
+  using interruption = new Interruption('nothing was changed');
+  const { signal } = interruption;
+  using bar = new ProgressBar('fsck', formatCount, flags);
+  const onProgress = (progress: FsckProgress): void => showCheck(bar, progress);
   if (findOwner(storePath) === undefined) {
-    return await checkOffline(storePath, { level, log: silentLog(), onProgress });
+    return await checkOffline(storePath, { level, log: silentLog(), onProgress, signal });
   }
   await using access = await reachStore(path);
   if (access.daemonPid !== undefined && flags.json !== true) {
     process.stdout.write(`store is mounted: checked by its daemon, process ${access.daemonPid}\n`);
   }
-  return await access.fsck(level, onProgress);
+  return await access.fsck({ level, onProgress, signal });
 }
 
 /** One line for each finding, the first ones only, and one line at the end. */

@@ -2,17 +2,22 @@
 
 import { Command, InvalidArgumentError } from 'commander';
 
+import { ExitCode } from '../errors.ts';
 import type { GcPlan, GcReport } from '../store/contract.ts';
 import { reachStore, type StoreAccess } from './access.ts';
 import { helpEnd } from './exit-codes.ts';
-import { ProgressBar } from './progress.ts';
+import { Interruption } from './interruption.ts';
+import { ProgressBar, quietOption } from './progress.ts';
 import { formatTable } from './tables.ts';
 import { formatBytes, formatShare, plural } from './units.ts';
+
+const GOES_ON = 'what was moved stays moved, the next gc goes on';
 
 interface GcFlags {
   dryRun?: true;
   threshold?: number;
   json?: true;
+  quiet?: true;
 }
 
 export function gcCommand(): Command {
@@ -26,6 +31,7 @@ export function gcCommand(): Command {
     .option('--dry-run', 'print what would be done, and do nothing')
     .option('--threshold <ratio>', 'evacuate arenas with a smaller live share', parseThreshold)
     .option('--json', 'print the plan or the report as JSON')
+    .addOption(quietOption())
     .addHelpText(
       'after',
       helpEnd(
@@ -46,15 +52,19 @@ async function collect(path: string, flags: GcFlags): Promise<void> {
     print(flags, plan, () => formatPlan(plan));
     return;
   }
-  const report = await runWithBar(access, flags.threshold);
+  const report = await runWithBar(access, flags);
   print(flags, report, () => formatReport(report));
+  if (!report.isComplete) process.exitCode = ExitCode.INTERRUPTED;
 }
 
-async function runWithBar(access: StoreAccess, threshold: number | undefined): Promise<GcReport> {
-  using bar = new ProgressBar('gc', formatBytes);
-  return await access.gc(threshold, ({ bytesDone, bytesTotal }) =>
-    bar.update(bytesDone, bytesTotal),
-  );
+async function runWithBar(access: StoreAccess, flags: GcFlags): Promise<GcReport> {
+  using interruption = new Interruption(GOES_ON);
+  using bar = new ProgressBar('gc', formatBytes, flags);
+  return await access.gc({
+    ...(flags.threshold === undefined ? {} : { threshold: flags.threshold }),
+    signal: interruption.signal,
+    onProgress: ({ bytesDone, bytesTotal }) => bar.update(bytesDone, bytesTotal),
+  });
 }
 
 function print(flags: GcFlags, value: GcPlan | GcReport, format: () => string): void {
@@ -78,10 +88,11 @@ function formatPlan(plan: GcPlan): string {
   return `${table}\n${summary}; ${plural(kept, 'arena')} to keep`;
 }
 
-function formatReport({ arenasRemoved, bytesMoved, bytesFreed }: GcReport): string {
-  if (arenasRemoved === 0) return 'nothing to do';
+function formatReport({ isComplete, arenasRemoved, bytesMoved, bytesFreed }: GcReport): string {
   const moved = `moved ${formatBytes(bytesMoved)}`;
-  return `removed ${plural(arenasRemoved, 'arena')}: freed ${formatBytes(bytesFreed)}, ${moved}`;
+  const done = `removed ${plural(arenasRemoved, 'arena')}: freed ${formatBytes(bytesFreed)}, ${moved}`;
+  if (!isComplete) return `interrupted; ${GOES_ON} (${done})`;
+  return arenasRemoved === 0 ? 'nothing to do' : done;
 }
 
 function parseThreshold(text: string): number {

@@ -9,8 +9,11 @@ import type { HealReport } from '../store/contract.ts';
 import { reachStore, type StoreAccess } from './access.ts';
 import { damageLines } from './damage-lines.ts';
 import { helpEnd } from './exit-codes.ts';
-import { ProgressBar } from './progress.ts';
+import { Interruption } from './interruption.ts';
+import { ProgressBar, quietOption, type ProgressFlags } from './progress.ts';
 import { formatBytes, formatCount, plural } from './units.ts';
+
+const STAYS = 'what was healed stays; run it again for the rest';
 
 export function healCommand(): Command {
   return new Command('heal')
@@ -26,6 +29,7 @@ export function healCommand(): Command {
     .argument('<store|dir>', 'directory of the store, or its mount point')
     .argument('<tree>', 'directory with good copies, or one file')
     .option('--json', 'print the report as JSON')
+    .addOption(quietOption())
     .addHelpText(
       'after',
       helpEnd(
@@ -39,13 +43,14 @@ export function healCommand(): Command {
     .action(heal);
 }
 
-async function heal(path: string, tree: string, flags: { json?: true }): Promise<void> {
+async function heal(path: string, tree: string, flags: ProgressFlags): Promise<void> {
   const treePath = realPathOf(tree);
   await using access = await reachStore(path);
-  const report = await runWithBar(access, treePath);
+  const report = await runWithBar(access, treePath, flags);
   const text = flags.json === true ? JSON.stringify(report, undefined, 2) : formatReport(report);
   process.stdout.write(`${text}\n`);
-  if (report.damage.chunks > 0) process.exitCode = ExitCode.DAMAGED;
+  if (!report.isComplete) process.exitCode = ExitCode.INTERRUPTED;
+  else if (report.damage.chunks > 0) process.exitCode = ExitCode.DAMAGED;
 }
 
 /** The daemon needs an absolute path, and refuses its own mount whatever it is called. */
@@ -59,12 +64,21 @@ function realPathOf(tree: string): string {
   }
 }
 
-async function runWithBar(access: StoreAccess, tree: string): Promise<HealReport> {
-  using bar = new ProgressBar('heal', formatCount);
-  // How much there is to read is not known: the bar shows what is found of what is wanted.
-  return await access.heal(tree, ({ bytes, chunksHealed, chunksWanted }) => {
-    const total = chunksHealed + chunksWanted;
-    bar.update(chunksHealed, total, `chunks, ${formatBytes(bytes)} read`);
+async function runWithBar(
+  access: StoreAccess,
+  tree: string,
+  flags: ProgressFlags,
+): Promise<HealReport> {
+  using interruption = new Interruption(STAYS);
+  using bar = new ProgressBar('heal', formatBytes, flags);
+  // How much there is to read is not known, only how many chunks are wanted.
+  return await access.heal({
+    tree,
+    signal: interruption.signal,
+    onProgress: ({ bytes, chunksHealed, chunksWanted }) => {
+      const chunks = plural(chunksHealed + chunksWanted, 'chunk');
+      bar.update(bytes, undefined, `healed ${formatCount(chunksHealed)} of ${chunks}`);
+    },
   });
 }
 
@@ -74,6 +88,7 @@ function formatReport(report: HealReport): string {
   if (unreadableOmitted > 0) lines.push(`and ${plural(unreadableOmitted, 'file')} more not read`);
   const read = `${plural(files, 'file')}, ${formatBytes(bytes)} read`;
   lines.push(`healed ${plural(chunksHealed, 'chunk')}, ${formatBytes(bytesHealed)} (${read})`);
+  if (!report.isComplete) lines.push(`interrupted; ${STAYS}`);
   const left = damageLines(report.damage);
   lines.push(...(left.length === 0 ? ['nothing is known to be damaged'] : left));
   return lines.join('\n');

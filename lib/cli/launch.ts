@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url';
 
 import { ExitCode, UserError, type ExitCodeNumber } from '../errors.ts';
 import type { Mounted } from './daemon.ts';
+import { endAtOnce } from './interruption.ts';
 import { openLogFile } from './log-path.ts';
 
 export type DaemonMessage =
@@ -57,8 +58,9 @@ export async function launchDaemon(args: readonly string[], logPath: string): Pr
   }
   const interruption = new AbortController();
   const interrupt = (): void => {
-    interruption.abort();
     daemon.kill('SIGTERM');
+    if (interruption.signal.aborted) endAtOnce();
+    interruption.abort();
   };
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, interrupt);
   try {
@@ -93,7 +95,8 @@ function firstMessage(
       // A message may still be in the channel; it is delivered before 'close' of the channel.
       setImmediate(() => {
         if (interruption.aborted) {
-          reject(new UserError(ExitCode.INTERRUPTED, 'DEDUPFS_INTERRUPTED', 'interrupted'));
+          const message = 'interrupted; nothing is mounted, and the next mount goes on from here';
+          reject(new UserError(ExitCode.INTERRUPTED, 'DEDUPFS_INTERRUPTED', message));
           return;
         }
         const end = signal === null ? `exit code ${code}` : `signal ${signal}`;

@@ -7,6 +7,7 @@ import { CommanderError } from 'commander';
 
 import { describeError, DedupfsError, ExitCode, UserError } from '../errors.ts';
 import { isFullError } from '../host-room.ts';
+import { endOnInterrupt } from './interruption.ts';
 import { helperArguments, mountExitCode, mountWords, parseHelperCall } from './mount-helper.ts';
 import { createProgram } from './program.ts';
 import { remount } from './remount.ts';
@@ -21,7 +22,8 @@ export async function main(args: readonly string[]): Promise<void> {
 }
 
 async function run(args: readonly string[]): Promise<void> {
-  if (!['mount', 'daemon', 'scrub'].includes(args[0] ?? '')) endOnInterrupt();
+  // These two serve until they are told to unmount.
+  if (!['mount', 'daemon'].includes(args[0] ?? '')) endOnInterrupt();
   try {
     await createProgram().parseAsync([...args], { from: 'user' });
   } catch (error) {
@@ -126,14 +128,6 @@ function oneLine(message: string): string {
 function endOnBrokenPipe(): void {
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     process.exit(error.code === 'EPIPE' ? ExitCode.OK : ExitCode.FAILED);
-  });
-}
-
-/** Commands other than `mount` hold nothing that a crash could harm: they may end anywhere. */
-function endOnInterrupt(): void {
-  process.once('SIGINT', () => {
-    process.stderr.write('dedupfs: interrupted\n');
-    process.exit(ExitCode.INTERRUPTED);
   });
 }
 

@@ -7,7 +7,7 @@
 // every file system.
 
 import { ExitCode, UserError, type ExitCodeNumber } from '../errors.ts';
-import { isMountOption } from '../kernel/mount-options.ts';
+import { isMountOption } from './settings/given.ts';
 
 /** Name under which mount(8) looks for it, in /sbin. */
 export const HELPER_NAME = 'mount.fuse.dedupfs';

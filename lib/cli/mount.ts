@@ -7,19 +7,27 @@ import { describeError, DedupfsError, ExitCode } from '../errors.ts';
 import { parseMountOptions } from '../kernel/mount-options.ts';
 import { resolveMountpoint } from '../kernel/mountpoint.ts';
 import { FORMAT_VERSION } from '../metastore/schema.ts';
+import { migrationProgress } from '../store/migrations/migrate.ts';
 import { serve, type Mounted } from './daemon.ts';
 import { helpEnd } from './exit-codes.ts';
 import { launchDaemon, type DaemonMessage } from './launch.ts';
-import { defaultLogPath } from './log-path.ts';
 import {
   addMountOptions,
   daemonArguments,
-  toMountOptions,
+  givenBy,
+  logPathOf,
   type MountFlags,
+  type MountOptions,
 } from './mount-options.ts';
 import { realpathAsFarAsItExists } from './place.ts';
 import { checkBeforeMount } from './preflight.ts';
+import { ProgressBar } from './progress.ts';
+import { readConfig } from './settings/config-file.ts';
+import { mergeSettings } from './settings/merge.ts';
 import { formatBytes } from './units.ts';
+
+/** How often a person who waits is told of it. */
+const PROGRESS_MS = 250;
 
 export function mountCommand(): Command {
   const command = new Command('mount')
@@ -42,9 +50,15 @@ export function mountCommand(): Command {
         ],
         [
           ...(['OK', 'FAILED', 'USAGE', 'NO_STORE', 'LOCKED', 'WRONG_FORMAT'] as const),
-          ...(['STORE_CONFLICT', 'STORE_INCONSISTENT', 'NO_FUSE_DEVICE', 'NO_PERMISSION'] as const),
-          ...(['STORE_INSIDE_MOUNT', 'NO_MOUNTPOINT', 'MOUNTPOINT_NOT_EMPTY'] as const),
-          ...(['DISK_FULL', 'BUSY', 'MOUNT_FAILED', 'INTERRUPTED'] as const),
+          ...(['STORE_CONFLICT', 'STORE_INCONSISTENT', 'BAD_CONFIG', 'NO_FUSE_DEVICE'] as const),
+          ...(['NO_PERMISSION', 'STORE_INSIDE_MOUNT', 'NO_MOUNTPOINT'] as const),
+          ...([
+            'MOUNTPOINT_NOT_EMPTY',
+            'DISK_FULL',
+            'BUSY',
+            'MOUNT_FAILED',
+            'INTERRUPTED',
+          ] as const),
         ],
       ),
     )
@@ -60,25 +74,45 @@ export function daemonCommand(): Command {
 async function mount(store: string, dir: string, flags: MountFlags): Promise<void> {
   const storePath = realpathAsFarAsItExists(resolve(store));
   const mountpoint = resolveMountpoint(dir);
-  const logPath = logPathOf(flags, storePath);
-  const kernelOptions = parseMountOptions([flags.options ?? '']);
-  const create = flags.create ?? true;
+  const given = givenBy(flags);
+  const isForeground = flags['foreground'] === true;
+  const create = flags['create'] !== false;
+  const options: MountOptions = { storePath, mountpoint, given, isForeground, create };
+  const settings = mergeSettings(readConfig(storePath).values, given);
+  const logPath = logPathOf(settings, options);
+  const kernelOptions = parseMountOptions([settings.options]);
   await checkBeforeMount({ storePath, mountpoint, logPath, options: kernelOptions, create });
-  const options = toMountOptions({ storePath, mountpoint, logPath, flags });
-  const tell = (mounted: Mounted): void => {
-    if (flags.quiet !== true) announce(options, mounted);
+  const mounted = (it: Mounted): void => {
+    if (flags['quiet'] !== true) announce({ storePath, mountpoint, logPath }, it);
   };
-  if (logPath === undefined) {
-    process.exitCode = await serve(options, tell);
+  // Only a mount in front has no log of its own.
+  if (isForeground || logPath === undefined) {
+    process.exitCode = await serve(options, mounted);
     return;
   }
-  tell(await launchDaemon(daemonArguments(options, flags), logPath));
+  mounted(await launchWithBar(options, flags, logPath));
 }
 
-/** undefined: standard error, for a mount in front without --log. */
-function logPathOf(flags: MountFlags, storePath: string): string | undefined {
-  if (flags.log !== undefined) return resolve(flags.log);
-  return flags.foreground === true ? undefined : defaultLogPath(storePath);
+async function launchWithBar(
+  options: MountOptions,
+  flags: MountFlags,
+  logPath: string,
+): Promise<Mounted> {
+  using bar = new ProgressBar('mount', formatBytes, {
+    quiet: flags['quiet'] === true ? true : undefined,
+  });
+  // A migration keeps the daemon too busy to tell; how far it is, its copy tells.
+  const timer = setInterval(() => {
+    const progress = migrationProgress(options.storePath);
+    bar.part = progress === undefined ? '' : 'bringing the store to the present format';
+    if (progress === undefined) bar.update(undefined, undefined, 'the daemon opens the store');
+    else bar.update(progress.bytesDone, progress.bytesTotal);
+  }, PROGRESS_MS);
+  try {
+    return await launchDaemon(daemonArguments(options), logPath);
+  } finally {
+    clearInterval(timer);
+  }
 }
 
 function announce(
@@ -86,7 +120,7 @@ function announce(
     storePath,
     mountpoint,
     logPath,
-  }: { storePath: string; mountpoint: string; logPath?: string | undefined },
+  }: { storePath: string; mountpoint: string; logPath: string | undefined },
   mounted: Mounted,
 ): void {
   const { created, migratedFrom, pid, chunkBytesMean, compression } = mounted;
@@ -105,7 +139,13 @@ function announce(
 }
 
 async function runDaemon(storePath: string, mountpoint: string, flags: MountFlags): Promise<void> {
-  const options = toMountOptions({ storePath, mountpoint, logPath: flags.log, flags });
+  const options = {
+    storePath,
+    mountpoint,
+    given: givenBy(flags),
+    isForeground: false,
+    create: flags['create'] !== false,
+  };
   const state = { isMounted: false };
   try {
     process.exitCode = await serve(options, (mounted) => {

@@ -5,27 +5,30 @@ import type { RebuildIndexReport } from '../maintenance/rebuild-index.ts';
 import { rebuildStoreIndex } from '../store/rebuild-index.ts';
 import { findOwner, lockedBy } from './owner.ts';
 import { findPlace } from './place.ts';
-import { ProgressBar } from './progress.ts';
+import { Interruption } from './interruption.ts';
+import { ProgressBar, type ProgressFlags } from './progress.ts';
 import { formatBytes, plural } from './units.ts';
 
 /** @throws UserError LOCKED  it is mounted, and what rebuildStoreIndex throws */
 export async function rebuildIndexOf(
   path: string,
-  flags: { readonly json?: true },
+  flags: ProgressFlags,
 ): Promise<RebuildIndexReport> {
   const { storePath } = findPlace(path);
   const owner = findOwner(storePath);
   if (owner !== undefined) throw lockedBy(storePath, owner);
-  const report = await runWithBar(storePath);
+  const report = await runWithBar(storePath, flags);
   if (flags.json !== true) process.stdout.write(`${formatReport(report)}\n`);
   return report;
 }
 
-async function runWithBar(storePath: string): Promise<RebuildIndexReport> {
-  using bar = new ProgressBar('rebuild index', formatBytes);
+async function runWithBar(storePath: string, flags: ProgressFlags): Promise<RebuildIndexReport> {
+  using interruption = new Interruption('nothing was changed; run it again');
+  using bar = new ProgressBar('rebuild index', formatBytes, flags);
   return await rebuildStoreIndex(storePath, {
     log: silentLog(),
-    onProgress: (done, total) => bar.update(done, total, 'reading packs'),
+    signal: interruption.signal,
+    onProgress: (done, total) => bar.update(done, total),
   });
 }
 

@@ -7,7 +7,8 @@ import { reachStore } from './access.ts';
 import { damageLines } from './damage-lines.ts';
 import { findOwner, lockedBy } from './owner.ts';
 import { findPlace } from './place.ts';
-import { ProgressBar } from './progress.ts';
+import { Interruption } from './interruption.ts';
+import { ProgressBar, type ProgressFlags } from './progress.ts';
 import { formatCount, formatTime, plural } from './units.ts';
 
 export interface RebuildOutcome extends RebuildReport {
@@ -16,22 +17,27 @@ export interface RebuildOutcome extends RebuildReport {
 }
 
 /** @throws UserError LOCKED  it is mounted, and what rebuildStore throws */
-export async function rebuild(path: string, flags: { json?: true }): Promise<RebuildOutcome> {
+export async function rebuild(path: string, flags: ProgressFlags): Promise<RebuildOutcome> {
   const { storePath } = findPlace(path);
   const owner = findOwner(storePath);
   if (owner !== undefined) throw lockedBy(storePath, owner);
-  const report = await runWithBar(storePath);
+  const report = await runWithBar(storePath, flags);
   await using access = await reachStore(storePath);
   const outcome = { ...report, damage: await access.damage(undefined) };
   if (flags.json !== true) process.stdout.write(`${formatRebuild(outcome)}\n`);
   return outcome;
 }
 
-async function runWithBar(storePath: string): Promise<RebuildReport> {
-  using bar = new ProgressBar('rebuild', formatCount);
+async function runWithBar(storePath: string, flags: ProgressFlags): Promise<RebuildReport> {
+  using interruption = new Interruption('nothing was changed; run it again');
+  using bar = new ProgressBar('rebuild', formatCount, flags);
   return await rebuildStore(storePath, {
     log: silentLog(),
-    onProgress: (step, done, total) => bar.update(done, total, step),
+    signal: interruption.signal,
+    onProgress: (step, done, total) => {
+      bar.part = step;
+      bar.update(done, total);
+    },
   });
 }
 

@@ -3,18 +3,19 @@
 import { ExitCode, UserError } from '../errors.ts';
 import { silentLog } from '../log.ts';
 import { describeChange, type RepairChange } from '../maintenance/repair-journal.ts';
+import type { FsckProgress } from '../store/contract.ts';
 import { repairStore, type RepairReport } from '../store/repair-store.ts';
 import { findOwner, lockedBy } from './owner.ts';
 import { findPlace } from './place.ts';
-import { ProgressBar } from './progress.ts';
+import { Interruption } from './interruption.ts';
+import { ProgressBar, type ProgressFlags } from './progress.ts';
 import { formatCount, plural } from './units.ts';
 
 /** Changes and findings printed by a repair; its journal has all changes. */
 const LINES_MAX = 20;
 
-export interface RepairFlags {
+export interface RepairFlags extends ProgressFlags {
   readonly dryRun?: true;
-  readonly json?: true;
 }
 
 /** @throws UserError LOCKED  the store is mounted, and what repairing throws */
@@ -22,29 +23,36 @@ export async function repair(path: string, flags: RepairFlags): Promise<void> {
   const { storePath } = findPlace(path);
   const owner = findOwner(storePath);
   if (owner !== undefined) throw lockedBy(storePath, owner);
-  const isJson = flags.json === true;
-  const dryRun = flags.dryRun === true;
-  const report = await runWithBar(storePath, { dryRun, isJson });
-  const text = isJson ? JSON.stringify(report, undefined, 2) : formatReport(storePath, report);
+  const report = await runWithBar(storePath, flags);
+  const text =
+    flags.json === true ? JSON.stringify(report, undefined, 2) : formatReport(storePath, report);
   process.stdout.write(`${text}\n`);
   if (report.result === 'repaired') process.exitCode = ExitCode.REPAIRED;
   else if (report.result !== 'clean') process.exitCode = ExitCode.DAMAGED;
 }
 
-async function runWithBar(
-  storePath: string,
-  { dryRun, isJson }: { readonly dryRun: boolean; readonly isJson: boolean },
-): Promise<RepairReport> {
-  using bar = new ProgressBar('fsck', formatCount);
+async function runWithBar(storePath: string, flags: RepairFlags): Promise<RepairReport> {
+  const dryRun = flags.dryRun === true;
+  using interruption = new Interruption('nothing was changed; run it again');
+  using bar = new ProgressBar('repair', formatCount, flags);
   return await repairStore(storePath, {
     dryRun,
     log: silentLog(),
-    onProgress: ({ check, done, total }) => bar.update(done, total, check),
+    signal: interruption.signal,
+    onProgress: (progress) => showCheck(bar, progress),
     onPlan: async (changes) => {
       bar[Symbol.dispose]();
-      if (!isJson) await printPlan(changes, dryRun ? Number.POSITIVE_INFINITY : LINES_MAX);
+      if (flags.json !== true)
+        await printPlan(changes, dryRun ? Number.POSITIVE_INFINITY : LINES_MAX);
     },
   });
+}
+
+/** How far a check or a repair is. */
+export function showCheck(bar: ProgressBar, progress: FsckProgress): void {
+  const { check, number, checks, done, total } = progress;
+  bar.part = `${check}, ${number} of ${checks}`;
+  bar.update(done, total);
 }
 
 async function printPlan(changes: AsyncIterable<RepairChange>, linesMax: number): Promise<void> {

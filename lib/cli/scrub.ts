@@ -7,14 +7,18 @@ import type { DamageReport, ScrubReport } from '../store/contract.ts';
 import { reachStore, type StoreAccess } from './access.ts';
 import { damageLines, fileLine } from './damage-lines.ts';
 import { helpEnd } from './exit-codes.ts';
-import { ProgressBar } from './progress.ts';
+import { Interruption } from './interruption.ts';
+import { ProgressBar, quietOption } from './progress.ts';
 import { formatBytes, parseBytes, plural } from './units.ts';
+
+const GOES_ON = 'the next scrub goes on from there';
 
 interface ScrubFlags {
   rate?: number;
   restart?: true;
   list?: true;
   json?: true;
+  quiet?: true;
 }
 
 export function scrubCommand(): Command {
@@ -32,6 +36,7 @@ export function scrubCommand(): Command {
     .option('--restart', 'begin at the start, even if an earlier scrub was stopped')
     .option('--list', 'read nothing, only list the files known to be damaged')
     .option('--json', 'print the report as JSON')
+    .addOption(quietOption())
     .addHelpText(
       'after',
       helpEnd(
@@ -46,29 +51,24 @@ export function scrubCommand(): Command {
 }
 
 async function scrub(path: string, flags: ScrubFlags): Promise<void> {
-  const interruption = new AbortController();
-  process.once('SIGINT', () => interruption.abort());
   await using access = await reachStore(path);
   if (flags.list === true) {
     await list(access, flags.json === true);
     return;
   }
-  const report = await runWithBar(access, flags, interruption.signal);
+  const report = await runWithBar(access, flags);
   const text = flags.json === true ? JSON.stringify(report, undefined, 2) : formatReport(report);
   process.stdout.write(`${text}\n`);
   process.exitCode = exitCodeOf(report);
 }
 
-async function runWithBar(
-  access: StoreAccess,
-  flags: ScrubFlags,
-  signal: AbortSignal,
-): Promise<ScrubReport> {
-  using bar = new ProgressBar('scrub', formatBytes, { showsRest: true });
+async function runWithBar(access: StoreAccess, flags: ScrubFlags): Promise<ScrubReport> {
+  using interruption = new Interruption(GOES_ON);
+  using bar = new ProgressBar('scrub', formatBytes, flags);
   return await access.scrub({
     bytesPerSecond: flags.rate,
     restart: flags.restart === true,
-    signal,
+    signal: interruption.signal,
     onProgress: ({ bytesDone, bytesTotal, chunksDamaged }) => {
       const detail = chunksDamaged === 0 ? '' : `${plural(chunksDamaged, 'damaged chunk')}`;
       bar.update(bytesDone, bytesTotal, detail);
@@ -96,7 +96,7 @@ function formatReport(report: ScrubReport): string {
   }
   const what = `${plural(packs, 'pack')}, ${formatBytes(bytes)}, ${plural(chunks, 'chunk')}`;
   const whole = isResumed ? `${what}, with what was done before it was stopped` : what;
-  if (!isComplete) lines.push(`stopped after ${whole}; the next scrub goes on from there`);
+  if (!isComplete) lines.push(`interrupted after ${whole}; ${GOES_ON}`);
   else lines.push(`${lines.length === 0 ? 'clean' : 'verified'}: ${whole}`);
   return lines.join('\n');
 }

@@ -18,8 +18,10 @@ import { native } from '../native.ts';
 import type { StoreOwner } from '../store/contract.ts';
 import { helpEnd } from './exit-codes.ts';
 import { findHolders } from './holders.ts';
+import { aborted, Interruption } from './interruption.ts';
 import { detachDead, livenessOf } from './liveness.ts';
 import { findDedupfsMount, resolveUntouched } from './place.ts';
+import { ProgressBar, quietOption, type ProgressFlags } from './progress.ts';
 
 /** A process that has just ended may hold the mount for a moment longer. */
 const BUSY_RETRIES = 5;
@@ -27,8 +29,8 @@ const BUSY_RETRY_MS = 100;
 const OWNER_POLL_MS = 20;
 /** A daemon that does not answer for so long hangs: it is unmounted without its consent. */
 const CONSENT_MS_MAX = 10_000;
-/** After this, a person who waits is told why. */
-const NOTICE_MS = 3000;
+/** How often a person who waits is told of it. */
+const PROGRESS_MS = 250;
 /** Holders named in the message; the rest is counted. */
 const HOLDERS_MAX = 8;
 
@@ -39,6 +41,7 @@ export function umountCommand(): Command {
       'Unmounts and returns when everything is durable on the host and the daemon is gone.',
     )
     .argument('<dir>', 'the mount point')
+    .addOption(quietOption())
     .addHelpText(
       'after',
       helpEnd(
@@ -49,7 +52,7 @@ export function umountCommand(): Command {
     .action(endMount);
 }
 
-async function endMount(dir: string): Promise<void> {
+async function endMount(dir: string, flags: ProgressFlags): Promise<void> {
   const mountpoint = resolveUntouched(dir);
   const mount = findDedupfsMount(mountpoint);
   if (mount === undefined) {
@@ -63,11 +66,11 @@ async function endMount(dir: string): Promise<void> {
     case 'unknown':
       return endUnknown(mount);
     case 'served':
-      return endServed(mount, liveness.owner);
+      return endServed(mount, liveness.owner, flags);
   }
 }
 
-async function endServed(mount: Mount, owner: StoreOwner): Promise<void> {
+async function endServed(mount: Mount, owner: StoreOwner, flags: ProgressFlags): Promise<void> {
   const { mountpoint, source } = mount;
   const lastWords = await listenForLastWords(source);
   try {
@@ -78,7 +81,7 @@ async function endServed(mount: Mount, owner: StoreOwner): Promise<void> {
       process.stdout.write(`unmounted ${mountpoint}; ${rest}\n`);
       return;
     }
-    await waitForEnd(owner, lastWords);
+    await waitForEnd(owner, lastWords, flags);
     checkOutcome(mountpoint, (await lastWords?.outcome) ?? outcomeLeftBy(owner, source));
   } finally {
     lastWords?.client[Symbol.dispose]();
@@ -176,13 +179,27 @@ function busyError(mountpoint: string): UserError {
 }
 
 /** A daemon may answer a moment before it ends; without an answer its end is all there is. */
-async function waitForEnd({ pid }: StoreOwner, lastWords: LastWords | undefined): Promise<void> {
-  const notice = setTimeout(() => {
-    process.stderr.write(`waiting for the final commit of process ${pid}\n`);
-  }, NOTICE_MS);
-  await lastWords?.outcome;
-  while (isRunning(pid)) await delay(OWNER_POLL_MS);
-  clearTimeout(notice);
+async function waitForEnd(
+  { pid }: StoreOwner,
+  lastWords: LastWords | undefined,
+  flags: ProgressFlags,
+): Promise<void> {
+  using interruption = new Interruption(
+    `it is unmounted, and process ${pid} goes on with the final commit`,
+  );
+  using bar = new ProgressBar('umount', String, flags);
+  const timer = setInterval(() => {
+    bar.update(undefined, undefined, `waiting for the final commit of process ${pid}`);
+  }, PROGRESS_MS);
+  const end = async (): Promise<void> => {
+    await lastWords?.outcome;
+    while (isRunning(pid)) await delay(OWNER_POLL_MS);
+  };
+  try {
+    await Promise.race([end(), aborted(interruption.signal)]);
+  } finally {
+    clearInterval(timer);
+  }
 }
 
 /** A zombie counts as ended: in a container nobody may ever collect it. */

@@ -2,6 +2,13 @@
 
 const prefixes = ['', 'Ki', 'Mi', 'Gi', 'Ti', 'Pi'] as const;
 
+const durationUnits = [
+  ['d', 86_400],
+  ['h', 3600],
+  ['min', 60],
+  ['s', 1],
+] as const;
+
 /** `1.5 MiB`; exact below 1 KiB. */
 export function formatBytes(bytes: number): string {
   const magnitude = Math.abs(bytes);
@@ -32,6 +39,21 @@ export function formatShare(part: number, whole: number): string {
 /** `2026-11-21 07:25:03`, local time. */
 export function formatTime(ms: number): string {
   return new Date(ms).toLocaleString('sv-SE');
+}
+
+/** `18 s`, `3 min 20 s`, `2 h 10 min`, `5 d 3 h`; at least `1 s`. */
+export function formatDuration(seconds: number): string {
+  let rest = Math.max(1, Math.round(seconds));
+  // What is long is told to a minute or an hour only.
+  if (rest >= 86_400) rest = Math.round(rest / 3600) * 3600;
+  else if (rest >= 3600) rest = Math.round(rest / 60) * 60;
+  const parts: string[] = [];
+  for (const [unit, length] of durationUnits) {
+    const count = Math.floor(rest / length);
+    rest -= count * length;
+    if (count > 0) parts.push(`${count} ${unit}`);
+  }
+  return parts.join(' ');
 }
 
 /** `1 file`, `2 files` */

@@ -6,6 +6,7 @@ import { ExitCode, UserError } from '../errors.ts';
 import { LineSplitter } from './lines.ts';
 import type { Method, Params, Progress, Results } from './methods.ts';
 import {
+  CANCELLED_CODE,
   encodeLine,
   parseReply,
   RESPONSE_BYTES_MAX,
@@ -52,14 +53,42 @@ export class ControlClient implements Disposable {
     }
   }
 
-  /** @throws UserError with the code, message and exit code that the daemon answered */
-  request<M extends Method>(
+  /**
+   * @param signal asks the daemon to stop; its answer is waited for
+   * @throws UserError with the code, message and exit code that the daemon answered
+   * @throws the signal's reason when the daemon has stopped without a result
+   */
+  async request<M extends Method>(
     method: M,
     params: Params<M>,
     onProgress?: (progress: Progress<M>) => void,
+    signal?: AbortSignal,
   ): Promise<Results[M]> {
     this.#lastId += 1;
     const id = this.#lastId;
+    const cancel = (): void => {
+      // Without an answer: the request that is cancelled has one.
+      void this.request('cancel', { request: id }).catch(() => undefined);
+    };
+    signal?.throwIfAborted();
+    signal?.addEventListener('abort', cancel, { once: true });
+    try {
+      return await this.#ask(id, method, params, onProgress);
+    } catch (error) {
+      const isCancelled = error instanceof UserError && error.code === CANCELLED_CODE;
+      if (isCancelled) signal?.throwIfAborted();
+      throw error;
+    } finally {
+      signal?.removeEventListener('abort', cancel);
+    }
+  }
+
+  #ask<M extends Method>(
+    id: number,
+    method: M,
+    params: Params<M>,
+    onProgress: ((progress: Progress<M>) => void) | undefined,
+  ): Promise<Results[M]> {
     return new Promise((resolve, reject) => {
       const settle = resolve as (result: unknown) => void;
       const report = onProgress as ((progress: unknown) => void) | undefined;

@@ -4,6 +4,7 @@
 import { z } from 'zod';
 
 import type {
+  CheckpointProgress,
   CheckpointReport,
   DamageReport,
   FsckProgress,
@@ -17,6 +18,7 @@ import type {
   ScrubReport,
   StoreStatistics,
 } from '../store/contract.ts';
+import type { SettingChange, SettingState } from './settings.ts';
 
 const nothing = z.object({});
 
@@ -53,8 +55,16 @@ export const paramsOf = {
     /** As the daemon sees it. */
     tree: z.string('must be an absolute path').regex(/^\/[^\0]*$/, 'must be an absolute path'),
   }),
+  settings: nothing,
+  configure: z.object({
+    name: z.string('must be the name of a setting'),
+    /** As on the command line; absent: back to the default. */
+    value: z.string('must be a text').exactOptional(),
+  }),
   commit: nothing,
   awaitClose: nothing,
+  /** Asks to stop a request of the same connection, which is then answered. */
+  cancel: z.object({ request: z.int('must be the id of a request') }),
 } as const satisfies Record<string, z.ZodType>;
 
 export type Method = keyof typeof paramsOf;
@@ -72,26 +82,33 @@ export interface Results {
   ping: Pong;
   stats: StoreStatistics;
   gcPlan: GcPlan;
+  // All that take long end early when they are cancelled or the connection ends. gc, scrub and heal
+  // answer with `isComplete: false` then, and go on when they are asked for again; the others fail with
+  // DEDUPFS_INTERRUPTED and have changed nothing.
   gc: GcReport;
   fsck: FsckReport;
   checkpoint: CheckpointReport;
-  /** Ends early, its position kept, when the connection ends. */
   scrub: ScrubReport;
   damage: DamageReport;
-  /** Ends early when the connection ends. */
   heal: HealReport;
+  settings: { readonly settings: readonly SettingState[] };
+  /** Answered when it is written to config.toml and, where that is possible, in force. */
+  configure: SettingChange;
   commit: NoResult;
   /**
    * Answered when the store is closed: `dedupfs umount` learns so how the final commit went. Who has
    * not been received by then gets no answer and finds it in the store (last-close.ts).
    */
   awaitClose: NoResult;
+  /** Also when that request has been answered already. */
+  cancel: NoResult;
 }
 
 /** What a method reports on the way; those that are not here report nothing. */
 export interface Progresses {
   gc: GcProgress;
   fsck: FsckProgress;
+  checkpoint: CheckpointProgress;
   scrub: ScrubProgress;
   heal: HealProgress;
 }

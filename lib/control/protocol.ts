@@ -23,6 +23,9 @@ export const CONNECTIONS_MAX = 32;
 /** A progress event is dropped when the last one is younger: people read no faster. */
 export const PROGRESS_INTERVAL_MS = 100;
 
+/** Of the error that answers a request which was cancelled. */
+export const CANCELLED_CODE = 'DEDUPFS_INTERRUPTED';
+
 export interface ErrorBody {
   readonly code: string;
   readonly message: string;

@@ -144,13 +144,16 @@ export class OrphanReclaimer {
     this.#leftovers = { after: rows.at(-1) ?? upTo, upTo: rows.length === 0 ? 0 : upTo };
   }
 
-  /** Resolves when nothing waits to be reclaimed; `commit` is called whenever much has changed. */
-  async reclaimAll(commit: () => Promise<void>): Promise<void> {
+  /**
+   * Resolves when nothing waits to be reclaimed, or nobody waits for that any more; `commit` is called
+   * whenever much has changed.
+   */
+  async reclaimAll(commit: () => Promise<void>, isCancelled = (): boolean => false): Promise<void> {
     this.reclaimLeftovers();
     do {
       await new Promise<void>((resolve) => setImmediate(resolve));
       if (this.#metastore.chunks.changeCount > CHANGES_PER_COMMIT) await commit();
-    } while (this.#isScheduled);
+    } while (this.#isScheduled && !isCancelled());
   }
 
   /**

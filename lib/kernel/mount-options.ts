@@ -118,6 +118,9 @@ const valued: Record<string, Effect> = {
   },
 };
 
+/** Every option by name, whether it takes a value or not. */
+export const mountOptionNames: readonly string[] = [...Object.keys(plain), ...Object.keys(valued)];
+
 /** Data lines of mount(2) are cut at a page, and a smaller READ than a page makes no sense. */
 const MAX_READ_BYTES_MIN = 4096;
 
@@ -150,13 +153,6 @@ function effectOf(option: string): Effect {
   if (effect === undefined)
     throw usage(`unknown mount option '${option}'; see dedupfs mount --help`);
   return effect;
-}
-
-/** Whether there is such an option, whatever its value. */
-export function isMountOption(option: string): boolean {
-  const name = option.replace(/=.*/s, '');
-  const effects = name === option ? plain : valued;
-  return name.startsWith('x-') || Object.hasOwn(effects, name);
 }
 
 function parseMaxRead(value: string): number {

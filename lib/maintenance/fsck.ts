@@ -96,6 +96,10 @@ const NONE: ReadonlySet<number> = new Set();
 
 export interface FsckProgress {
   readonly check: string;
+  /** Of the checks, counted from 1. */
+  readonly number: number;
+  readonly checks: number;
+  /** Of this check. */
   readonly done: number;
   readonly total: number;
 }
@@ -119,6 +123,8 @@ export interface FsckContext {
   readonly hash: KeyedHash;
   readonly log: Logger;
   readonly onProgress?: ((progress: FsckProgress) => void) | undefined;
+  /** Ends it at the next turn. */
+  readonly signal?: AbortSignal | undefined;
   /** Arenas with metadata checkpoints that a repair puts aside. */
   readonly checkpointsPutAside?: ReadonlySet<number>;
   /** For tests: fewer ids in one pass than IDS_PER_PASS. */
@@ -127,16 +133,18 @@ export interface FsckContext {
 
 /**
  * Runs the checks of a level.
+ * @throws the signal's reason
  * @throws Error when the store was changed meanwhile, or a check failed for a reason that is no damage
  */
 export async function runFsck(context: FsckContext, level: CheckLevel): Promise<FsckReport> {
   const checks = CHECKS.filter((check) => level === 'full' || check.level === 'quick');
-  const turn = createTurn(context.metastore);
+  const turn = createTurn(context.metastore, context.signal);
   const findings: Finding[] = [];
   let findingsOmitted = 0;
-  for (const check of checks) {
+  for (const [index, check] of checks.entries()) {
+    const step = { check: check.name, number: index + 1, checks: checks.length };
     const report = (done: number, total: number): void => {
-      context.onProgress?.({ check: check.name, done: Math.min(done, total), total });
+      context.onProgress?.({ ...step, done: Math.min(done, total), total });
     };
     report(0, 1);
     const { connection, metastore, blockStore, hash, log, checkpointsPutAside = NONE } = context;
@@ -154,11 +162,15 @@ export async function runFsck(context: FsckContext, level: CheckLevel): Promise<
   return { level, checks: names, findings, findingsOmitted, damagedChunks };
 }
 
-/** Gives control to the event loop and asserts that what came in changed nothing. */
-export function createTurn({ counters }: Metastore): () => Promise<void> {
+/**
+ * Gives control to the event loop and asserts that what came in changed nothing.
+ * @param signal its reason is thrown when nobody wants to go on
+ */
+export function createTurn({ counters }: Metastore, signal?: AbortSignal): () => Promise<void> {
   const before = { ...counters };
   return async () => {
     await setImmediate();
+    signal?.throwIfAborted();
     const changed = COUNTER_NAMES.find((name) => counters[name] !== before[name]);
     assert(changed === undefined, `nothing changes the store during fsck (${changed} did)`);
   };

@@ -52,7 +52,7 @@ export interface GcParts {
   readonly hash: KeyedHash;
   readonly damage: DamageRegister;
   /** For frames that have lost some of their chunks. */
-  readonly compressor: CodedCompressor;
+  readonly compression: { readonly compressor: CodedCompressor };
   readonly log: Logger;
   /** Whether the host has room for so many bytes more. */
   hasRoom(bytes: number): boolean;
@@ -72,6 +72,8 @@ export interface GcRequest {
 }
 
 export interface GcReport {
+  /** False: it was cancelled; what was moved stays moved. */
+  readonly isComplete: boolean;
   readonly plan: GcPlan;
   readonly arenasRemoved: number;
   /** An arena was kept for lack of room to move what is live in it. */
@@ -141,6 +143,7 @@ export class GarbageCollector {
       await this.#evacuate(arena, plan, progress, request);
     }
     return {
+      isComplete: request.isCancelled?.() !== true,
       plan,
       arenasRemoved: progress.removed,
       lackedRoom,
@@ -256,7 +259,8 @@ export class GarbageCollector {
 
   /** Moves what is live of a frame: as it is when that is all of it, else compressed anew. */
   #moveFrame(packId: number, frame: Frame): number {
-    const { packWriter, compressor } = this.#parts;
+    const { packWriter, compression } = this.#parts;
+    const { compressor } = compression;
     const live = this.#verify(packId, frame, this.#liveOf(packId, frame));
     if (live.length === 0) return 0;
     const isWhole = live.length === frame.entries.length;

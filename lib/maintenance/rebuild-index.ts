@@ -34,6 +34,7 @@ export interface RebuildIndexContext {
   readonly blockStore: BlockStore;
   readonly hash: KeyedHash;
   readonly log: Logger;
+  /** What it throws ends the rebuild. */
   onProgress?(progress: { readonly bytesDone: number; readonly bytesTotal: number }): void;
 }
 

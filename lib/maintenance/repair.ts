@@ -24,6 +24,8 @@ export interface RepairParts {
   readonly log: Logger;
   readonly journal: RepairJournal;
   readonly onProgress?: ((progress: FsckProgress) => void) | undefined;
+  /** Ends it at the next turn. */
+  readonly signal?: AbortSignal | undefined;
   /** Filled with the arenas that are made of damaged ones; also when this throws. */
   readonly arenasMade?: Set<number>;
   /** For tests: fewer ids in one pass. */
@@ -49,7 +51,7 @@ interface PutAside {
   readonly checkpointsPutAside: Set<number>;
 }
 
-/** @throws Error when the copy cannot be opened, or something failed that is no damage */
+/** @throws the signal's reason  @throws Error when the copy cannot be opened, or something failed that is no damage */
 export async function repairMetastore(parts: RepairParts): Promise<RepairOutcome> {
   const aside: PutAside = {
     arenasPutAside: new Set(),
@@ -90,9 +92,10 @@ async function check(
   parts: RepairParts & PutAside,
   metastore: Metastore,
 ): Promise<{ findings: readonly Finding[]; findingsOmitted: number }> {
-  const { blockStore, hash, log, onProgress, idsPerPass, checkpointsPutAside } = parts;
+  const { blockStore, hash, log, onProgress, signal, idsPerPass, checkpointsPutAside } = parts;
   const { connection } = metastore.database;
-  const context = { connection, metastore, blockStore, hash, log, onProgress, checkpointsPutAside };
+  const base = { connection, metastore, blockStore, hash, log, checkpointsPutAside };
+  const context = { ...base, onProgress, signal };
   return runFsck({ ...context, ...(idsPerPass === undefined ? {} : { idsPerPass }) }, 'full');
 }
 
@@ -102,10 +105,10 @@ async function runRepairs(parts: RepairParts & PutAside, metastore: Metastore): 
   const { connection } = metastore.database;
   const base = { connection, metastore, blockStore, hash, log, idsPerPass };
   const shared = { ...base, arenasPutAside, arenasMade, checkpointsPutAside };
-  const turn = createTurn(metastore);
+  const turn = createTurn(metastore, parts.signal);
   connection.exec(`CREATE INDEX ${NAME_INDEX} ON dentry (ino)`);
   const done = new Set<unknown>();
-  for (const repair of REPAIRS) {
+  for (const [index, repair] of REPAIRS.entries()) {
     // Some checks look at two sides of what one repair puts right.
     if (done.has(repair.repair)) continue;
     done.add(repair.repair);
@@ -114,8 +117,10 @@ async function runRepairs(parts: RepairParts & PutAside, metastore: Metastore): 
       ...shared,
       turn,
       level: 'full',
-      progress: (at, total) =>
-        onProgress?.({ check: `repair ${name}`, done: Math.min(at, total), total }),
+      progress: (at, total) => {
+        const step = { check: `repair ${name}`, number: index + 1, checks: REPAIRS.length };
+        onProgress?.({ ...step, done: Math.min(at, total), total });
+      },
       record: (change) => journal.record({ check: name, ...change }),
     };
     await attempt(context, repair, journal);

@@ -2,7 +2,6 @@
 // them is in store.ts.
 
 import type { BlockStore } from '../blockstore/block-store.ts';
-import type { Compression } from '../dedup/codec.ts';
 import { Errno } from '../errno.ts';
 import { posixError } from '../errors.ts';
 import type { Semantics } from '../filesystem/contract.ts';
@@ -12,7 +11,7 @@ import { CommitGate } from '../filesystem/gate.ts';
 import { KernelListings } from '../filesystem/kernel-listings.ts';
 import { OrphanReclaimer } from '../filesystem/orphans.ts';
 import type { Metastore } from '../metastore/metastore.ts';
-import { CHECKPOINT_MINUTES_DEFAULT, CheckpointSchedule } from './checkpoint-schedule.ts';
+import { CheckpointSchedule } from './checkpoint-schedule.ts';
 import { Collection } from './collection.ts';
 import { Committer } from './committer.ts';
 import type { StoreOptions } from './contract.ts';
@@ -20,6 +19,7 @@ import type { FoundStore } from './create.ts';
 import { DataPath } from './data-path.ts';
 import type { HostSpace } from './host-space.ts';
 import { MetadataCheckpoint } from './metadata-checkpoint.ts';
+import type { SettingsInForce } from './settings-in-force.ts';
 import { hostStatistics } from './statistics.ts';
 import { Verification } from './verification.ts';
 
@@ -33,7 +33,7 @@ const DEFAULT_SEMANTICS: Semantics = {
 export interface StoreSetup {
   readonly storePath: string;
   readonly found: FoundStore;
-  readonly compression: Compression;
+  readonly settings: SettingsInForce;
   readonly options: StoreOptions;
 }
 
@@ -68,7 +68,7 @@ export class StoreAssembly {
     this.verification = this.#createVerification();
     this.dataPath = new DataPath({
       format: found.format,
-      compression: setup.compression,
+      compression: setup.settings.compression,
       pool: options.pool,
       metastore,
       blockStore,
@@ -104,7 +104,7 @@ export class StoreAssembly {
       orphans: this.orphans,
       gate: this.#gate,
       space,
-      compression: setup.compression,
+      settings: setup.settings,
       log,
       noteChange: () => this.committer.noteChange(),
       mayChange: () => this.#mayChange,
@@ -123,10 +123,10 @@ export class StoreAssembly {
   }
 
   #scheduleCheckpoints(): CheckpointSchedule {
-    const { checkpointMinutes, background, log } = this.#setup.options;
+    const { settings, options } = this.#setup;
     return new CheckpointSchedule(this.checkpoint, {
-      minutes: background ? (checkpointMinutes ?? CHECKPOINT_MINUTES_DEFAULT) : 0,
-      log,
+      minutes: () => (options.background ? settings.checkpointMinutes : 0),
+      log: options.log,
       mayChange: () => this.committer.readOnlyReason === undefined,
       metastoreBytes: () => this.#files.metastore.database.mainBytes,
     });
@@ -138,7 +138,7 @@ export class StoreAssembly {
   }
 
   #createVerification(): Verification {
-    const { options, storePath, found } = this.#setup;
+    const { options, storePath, found, settings } = this.#setup;
     const { metastore, blockStore, space } = this.#files;
     return new Verification({
       storePath,
@@ -146,7 +146,7 @@ export class StoreAssembly {
       blockStore,
       log: options.log,
       chunkBytesMax: found.format.chunking.bytesMax,
-      scrubDays: options.scrubDays ?? 0,
+      settings,
       isAlone: !options.background,
       mountpoint: options.mountpoint,
       dataPath: () => this.dataPath,

@@ -13,13 +13,28 @@ export type { HealProgress, HealReport, HealRequest } from '../maintenance/heal.
 export type { ScrubProgress, ScrubReport, ScrubRequest } from '../maintenance/scrub.ts';
 export type { ScrubOutcome } from '../maintenance/scrub-state.ts';
 
-export interface StoreOptions {
+/** What may change while the store is open. */
+export interface StoreSettings {
+  /** `lz4`, `zstd`, `zstd:3`, `zlib:6`, `none`; for chunks stored from now on. Default lz4. */
+  readonly compression?: string | undefined;
+  /** With `background`: a scrub begins so many days after the last; 0 or absent: never by itself. */
+  readonly scrubDays?: number | undefined;
+  /** How fast a scrub that begins by itself may read; 0 or absent: gently. */
+  readonly scrubBytesPerSecond?: number | undefined;
+  /**
+   * With `background`: minutes after which the metastore is copied into the block store again; 0:
+   * never. Default 60.
+   */
+  readonly checkpointMinutes?: number | undefined;
+  /** Live share below which gc evacuates an arena, in (0, 1]. Default 0.8. */
+  readonly gcThreshold?: number | undefined;
+}
+
+export interface StoreOptions extends StoreSettings {
   /** Create the store when the directory is absent or empty. */
   readonly create: boolean;
   /** Bring a store of an earlier format to this one; without, it is refused. */
   readonly migrate?: boolean | undefined;
-  /** `lz4`, `zstd`, `zstd:3`, `zlib:6`, `none`; for chunks stored from now on. Default lz4. */
-  readonly compression?: string | undefined;
   /** Mean chunk size in bytes; fixed at creation. A different value is refused with STORE_CONFLICT. */
   readonly chunkBytes?: number | undefined;
   /** Receives the payloads; its size bounds dirty memory. */
@@ -31,15 +46,8 @@ export interface StoreOptions {
   readonly semantics?: Semantics | undefined;
   /** The mount takes no changes from its users: damage that a read meets is not noted either. */
   readonly isReadOnly?: boolean | undefined;
-  /** With `background`: a scrub begins so many days after the last; 0 or absent: never by itself. */
-  readonly scrubDays?: number | undefined;
   /** Run the background: commit timer, reclaiming, gc. A one-shot command leaves it off. */
   readonly background: boolean;
-  /**
-   * With `background`: minutes after which the metastore is copied into the block store again; 0:
-   * never. Default 60.
-   */
-  readonly checkpointMinutes?: number | undefined;
 }
 
 /** All byte counts are bytes; see `stats --explain` and lib/README.md for the definitions. */
@@ -125,6 +133,8 @@ export interface GcPlan {
 }
 
 export interface GcReport {
+  /** False: it was stopped; what was moved stays moved, and the next run goes on. */
+  readonly isComplete: boolean;
   readonly plan: GcPlan;
   readonly arenasRemoved: number;
   readonly bytesMoved: number;
@@ -147,8 +157,39 @@ export interface Finding {
 
 export interface FsckProgress {
   readonly check: string;
+  /** Of the checks, counted from 1. */
+  readonly number: number;
+  readonly checks: number;
+  /** Of this check. */
   readonly done: number;
   readonly total: number;
+}
+
+export interface CheckpointProgress {
+  /** Of the metastore, as far as it has been looked through. */
+  readonly bytesDone: number;
+  readonly bytesTotal: number;
+}
+
+export interface GcOptions {
+  /** Live ratio below which an arena is evacuated. */
+  readonly threshold?: number;
+  readonly onProgress?: (progress: GcProgress) => void;
+  /** Ends the run at its next slice. */
+  readonly signal?: AbortSignal;
+}
+
+export interface FsckOptions {
+  readonly level: 'quick' | 'full';
+  readonly onProgress?: (progress: FsckProgress) => void;
+  readonly signal?: AbortSignal;
+}
+
+export interface CheckpointOptions {
+  readonly full?: boolean;
+  /** Not called for one that somebody else has begun; `signal` does not end such a one either. */
+  readonly onProgress?: (progress: CheckpointProgress) => void;
+  readonly signal?: AbortSignal;
 }
 
 export interface FsckReport {
@@ -170,24 +211,25 @@ export interface Store {
   readonly migratedFrom: number | undefined;
   readonly filesystem: FileSystem;
   statistics(): StoreStatistics;
+  /** From now on; what is undefined stays as it is. @throws UserError USAGE  the compression */
+  configure(settings: StoreSettings): void;
   /** Pure decision: what gc would do now. @param threshold live ratio below which an arena is evacuated */
   planGc(threshold?: number): GcPlan;
-  gc(options?: {
-    threshold?: number;
-    onProgress?: (progress: GcProgress) => void;
-  }): Promise<GcReport>;
-  /** Runs the checks against this open store, between commits. */
-  fsck(options: {
-    level: 'quick' | 'full';
-    onProgress?: (progress: FsckProgress) => void;
-  }): Promise<FsckReport>;
+  /** A run that began by itself is stopped, and this one goes on from there. */
+  gc(options?: GcOptions): Promise<GcReport>;
+  /**
+   * Runs the checks against this open store, between commits.
+   * @throws the signal's reason
+   */
+  fsck(options: FsckOptions): Promise<FsckReport>;
   /**
    * Copies the metastore into the block store, what has changed since the last copy or, with `full`,
    * all of it. Requests are served meanwhile. One at a time: a second caller gets the first's report.
    * @throws NoSpaceError  there is not enough room to spare on the host
    * @throws CorruptionError  a page of the metastore is damaged; the checkpoint before stays
+   * @throws the signal's reason; the checkpoint before stays
    */
-  checkpoint(options?: { full?: boolean }): Promise<CheckpointReport>;
+  checkpoint(options?: CheckpointOptions): Promise<CheckpointReport>;
   /** Reads and verifies everything; what is bad goes into quarantine. Goes on where one was stopped. */
   scrub(request?: ScrubRequest): Promise<ScrubReport>;
   /** Which files show chunks that are in quarantine, as many as one answer holds. */

@@ -23,7 +23,7 @@ import type { HeldMainFile } from '../metastore/database.ts';
 import type { Metastore } from '../metastore/metastore.ts';
 import { FORMAT_VERSION } from '../metastore/schema.ts';
 import { native } from '../native.ts';
-import type { CheckpointReport, CheckpointSummary } from './contract.ts';
+import type { CheckpointOptions, CheckpointReport, CheckpointSummary } from './contract.ts';
 import type { HostSpace } from './host-space.ts';
 
 /** An arena with more than so many times what the newest image needs is left for a new one... */
@@ -86,8 +86,8 @@ export class MetadataCheckpoint {
   }
 
   /** One at a time: a second caller gets the first one's report. See Store.checkpoint for the errors. */
-  async run(options: { readonly full?: boolean } = {}): Promise<CheckpointReport> {
-    this.#running ??= this.#run(options.full === true).finally(() => {
+  async run(options: CheckpointOptions = {}): Promise<CheckpointReport> {
+    this.#running ??= this.#run(options).finally(() => {
       this.#running = undefined;
     });
     return this.#running;
@@ -105,7 +105,7 @@ export class MetadataCheckpoint {
     }
   }
 
-  async #run(isFull: boolean): Promise<CheckpointReport> {
+  async #run(options: CheckpointOptions): Promise<CheckpointReport> {
     const { database, counters } = this.#parts.metastore;
     const held = await this.#parts.exclusively(async () =>
       Promise.resolve({ file: database.holdMainFile(), batch: counters.batch }),
@@ -113,21 +113,25 @@ export class MetadataCheckpoint {
     try {
       await this.load();
       const newest = this.#newest?.manifest;
-      if (newest?.batch === held.batch && !isFull) {
+      if (newest?.batch === held.batch && options.full !== true) {
         return { ...summaryOf(newest), bytesWritten: 0, isFull: false };
       }
-      return await this.#copy(held.file, held.batch, isFull);
+      return await this.#copy(held.file, held.batch, options);
     } finally {
       held.file.release();
     }
   }
 
-  async #copy(file: HeldMainFile, batch: number, isFull: boolean): Promise<CheckpointReport> {
+  async #copy(
+    file: HeldMainFile,
+    batch: number,
+    options: CheckpointOptions,
+  ): Promise<CheckpointReport> {
     const formatFile = await readFile(join(this.#parts.storePath, 'FORMAT'), 'utf8');
-    const target = this.#openTarget(file, isFull);
+    const target = this.#openTarget(file, options.full === true);
     let report: CheckpointReport;
     try {
-      report = await this.#write(target, file, { batch, formatFile });
+      report = await this.#write(target, file, { batch, formatFile }, options);
     } catch (error) {
       await target.arena.close();
       if (target.base === undefined) removeCheckpointArena(this.#folder, target.arena.id);
@@ -171,6 +175,7 @@ export class MetadataCheckpoint {
     { arena, base }: Target,
     file: HeldMainFile,
     identity: { readonly batch: number; readonly formatFile: string },
+    options: CheckpointOptions,
   ): Promise<CheckpointReport> {
     const createdMs = Date.now();
     const { batch } = identity;
@@ -181,7 +186,7 @@ export class MetadataCheckpoint {
     const writer = new CheckpointWriter({
       arena,
       base: base && { reader: new CheckpointReader(arena), manifest: base.manifest },
-      source: this.#sourceOf(file),
+      source: this.#sourceOf(file, options),
       firstPack,
       batch,
       createdMs,
@@ -203,7 +208,7 @@ export class MetadataCheckpoint {
     return { ...summaryOf(this.#newest.manifest), bytesWritten, isFull: base === undefined };
   }
 
-  #sourceOf(file: HeldMainFile): PageSource {
+  #sourceOf(file: HeldMainFile, { onProgress, signal }: CheckpointOptions): PageSource {
     const { pageBytes, pages } = file;
     return {
       pageBytes,
@@ -216,6 +221,8 @@ export class MetadataCheckpoint {
           into.length,
           firstPage * pageBytes,
         );
+        signal?.throwIfAborted();
+        onProgress?.({ bytesDone: firstPage * pageBytes, bytesTotal: pages * pageBytes });
         if (this.#isCancelled) throw new DedupfsError('the checkpoint was interrupted');
         if (file.isLost) throw new DedupfsError('too much was committed during the checkpoint');
         if (bytesRead === into.length) {

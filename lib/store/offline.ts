@@ -10,7 +10,7 @@ import { NOTHING_HIDDEN, viewArenas, type Hidden } from '../maintenance/arena-vi
 import type { ArenaReader } from '../maintenance/checks/check.ts';
 import { runFsck } from '../maintenance/fsck.ts';
 import { Metastore } from '../metastore/metastore.ts';
-import type { FsckProgress, FsckReport } from './contract.ts';
+import type { FsckOptions, FsckReport } from './contract.ts';
 import { findOrCreate, prepareFolder } from './create.ts';
 import { StoreLock } from './lock.ts';
 import { checkIdentity } from './open-metastore.ts';
@@ -71,13 +71,9 @@ export function countingArenas(store: OfflineStore, metastore: Metastore): Arena
 /** fsck of a store that nobody has open. Changes nothing but what opening the metastore does. */
 export async function checkOffline(
   path: string,
-  options: {
-    readonly level: 'quick' | 'full';
-    readonly log: Logger;
-    readonly onProgress?: (progress: FsckProgress) => void;
-  },
+  options: FsckOptions & { readonly log: Logger },
 ): Promise<FsckReport> {
-  const { level, log, onProgress } = options;
+  const { level, log, onProgress, signal } = options;
   return withOfflineStore(path, log, async (store) => {
     const metastore = new Metastore(`${store.path}/meta.db`, { create: false });
     try {
@@ -85,7 +81,10 @@ export async function checkOffline(
       const { connection } = metastore.database;
       const blockStore = countingArenas(store, metastore);
       const { hash } = store;
-      return await runFsck({ connection, metastore, blockStore, hash, log, onProgress }, level);
+      return await runFsck(
+        { connection, metastore, blockStore, hash, log, onProgress, signal },
+        level,
+      );
     } finally {
       metastore.close();
     }

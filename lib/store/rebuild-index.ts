@@ -19,6 +19,8 @@ import { withOfflineStore, type OfflineStore } from './offline.ts';
 export interface RebuildIndexOptions {
   readonly log: Logger;
   onProgress(bytesDone: number, bytesTotal: number): void;
+  /** Ends it, with its reason, until the new file takes the old one's place. */
+  readonly signal?: AbortSignal;
 }
 
 /**
@@ -68,7 +70,10 @@ async function rebuildInto(
       blockStore,
       hash,
       log,
-      onProgress: ({ bytesDone, bytesTotal }) => options.onProgress(bytesDone, bytesTotal),
+      onProgress: ({ bytesDone, bytesTotal }) => {
+        options.signal?.throwIfAborted();
+        options.onProgress(bytesDone, bytesTotal);
+      },
     });
     connection.exec('COMMIT');
     connection.prepare('VACUUM INTO ?').run(target);

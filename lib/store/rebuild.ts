@@ -50,6 +50,8 @@ export interface RebuildReport {
 export interface RebuildOptions {
   readonly log: Logger;
   readonly onProgress: RebuildProgress;
+  /** Ends it, with its reason, until the new metastore takes its place. */
+  readonly signal?: AbortSignal;
 }
 
 /**
@@ -89,13 +91,29 @@ class Rebuild {
 
   constructor(storePath: string, options: RebuildOptions) {
     this.#storePath = storePath;
-    this.#options = options;
+    const { signal, onProgress } = options;
+    this.#options = {
+      ...options,
+      onProgress: (...progress) => {
+        signal?.throwIfAborted();
+        onProgress(...progress);
+      },
+    };
     this.#folder = join(storePath, 'arenas');
     this.#metastorePath = join(storePath, 'meta.db');
     this.#target = join(storePath, 'meta.db.rebuild');
   }
 
   async run(): Promise<RebuildReport> {
+    try {
+      return await this.#run();
+    } finally {
+      // Of one that did not come to its end.
+      removeDatabase(this.#target);
+    }
+  }
+
+  async #run(): Promise<RebuildReport> {
     const { format, formatDefect } = readFormatIfSound(this.#storePath);
     this.#options.onProgress('checking', 0, 1);
     const state = await this.#inspect(format?.uuid);

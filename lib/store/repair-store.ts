@@ -58,6 +58,8 @@ export interface RepairOptions {
   readonly dryRun: boolean;
   readonly log: Logger;
   readonly onProgress?: (progress: FsckProgress) => void;
+  /** Ends it, with its reason, until the copy takes the original's place; nothing is changed then. */
+  readonly signal?: AbortSignal;
   /** Gets the changes before they take effect. */
   readonly onPlan?: (changes: AsyncIterable<RepairChange>) => Promise<void>;
 }
@@ -107,6 +109,7 @@ async function repairCopy(
   const nothing = { journal: undefined, before: undefined, filesPutAside: [] };
   if (outcome.findings.length === 0) return { ...report, ...nothing, result: 'clean' };
   await options.onPlan?.(readJournal(files.workJournal));
+  options.signal?.throwIfAborted();
   if (outcome.left.length > 0) return { ...report, ...nothing, result: 'damaged' };
   if (options.dryRun) return { ...report, ...nothing, result: 'repairable' };
   await store.blockStore.close();

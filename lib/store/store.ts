@@ -3,18 +3,18 @@
 import { resolve } from 'node:path';
 import { BlockStore } from '../blockstore/block-store.ts';
 import { blake3Provider } from '../blake3.ts';
-import { formatCompression, parseCompression } from '../dedup/codec.ts';
 import { DedupfsError } from '../errors.ts';
 import type { DedupFileSystem } from '../filesystem/filesystem.ts';
 import { runFsck } from '../maintenance/fsck.ts';
 import { StoreAssembly, type StoreFiles, type StoreSetup } from './assembly.ts';
 import type {
+  CheckpointOptions,
   CheckpointReport,
   DamageReport,
-  FsckProgress,
+  FsckOptions,
   FsckReport,
+  GcOptions,
   GcPlan,
-  GcProgress,
   GcReport,
   HealReport,
   HealRequest,
@@ -22,6 +22,7 @@ import type {
   ScrubRequest,
   Store,
   StoreOptions,
+  StoreSettings,
   StoreStatistics,
 } from './contract.ts';
 import { findOrCreate, prepareFolder } from './create.ts';
@@ -29,6 +30,7 @@ import { HostSpace, NOTHING_PENDING } from './host-space.ts';
 import { StoreLock } from './lock.ts';
 import { explainRefusal, openMetastore } from './open-metastore.ts';
 import { recover } from './recover.ts';
+import { SettingsInForce } from './settings-in-force.ts';
 import { collectStatistics } from './statistics.ts';
 
 export { isUnused } from './create.ts';
@@ -37,7 +39,7 @@ export { readOwner } from './lock.ts';
 /** @throws UserError NO_STORE LOCKED WRONG_FORMAT STORE_CONFLICT STORE_INCONSISTENT DISK_FULL NO_PERMISSION USAGE */
 export async function openStore(path: string, options: StoreOptions): Promise<Store> {
   const storePath = resolve(path);
-  const compression = parseCompression(options.compression ?? 'lz4');
+  const settings = new SettingsInForce(options);
   if (prepareFolder(storePath, options.create)) {
     options.log.warn(
       { store: storePath },
@@ -47,7 +49,7 @@ export async function openStore(path: string, options: StoreOptions): Promise<St
   const lock = await StoreLock.acquire(storePath, options.mountpoint);
   try {
     const found = findOrCreate(storePath, options);
-    return await OpenStore.open({ storePath, found, compression, options, lock });
+    return await OpenStore.open({ storePath, found, settings, options, lock });
   } catch (error) {
     lock.release();
     throw error;
@@ -134,7 +136,7 @@ class OpenStore implements Store {
       path: this.path,
       uuid: this.uuid,
       format: this.#arguments.found.format,
-      compression: formatCompression(this.#arguments.compression),
+      compression: this.#arguments.settings.compression.text,
       metastore: this.#files.metastore,
       dirtyBytes: this.#parts.dataPath.contentIngest.pendingBytes,
       checkpoint: this.#parts.checkpoint.newest,
@@ -143,7 +145,12 @@ class OpenStore implements Store {
     });
   }
 
-  async checkpoint(options: { full?: boolean } = {}): Promise<CheckpointReport> {
+  configure(settings: StoreSettings): void {
+    this.#arguments.settings.change(settings);
+    this.#parts.checkpointSchedule.reschedule();
+  }
+
+  async checkpoint(options: CheckpointOptions = {}): Promise<CheckpointReport> {
     return this.#parts.checkpoint.run(options);
   }
 
@@ -163,16 +170,11 @@ class OpenStore implements Store {
     return this.#parts.collection.plan(threshold);
   }
 
-  async gc(
-    options: { threshold?: number; onProgress?: (progress: GcProgress) => void } = {},
-  ): Promise<GcReport> {
+  async gc(options: GcOptions = {}): Promise<GcReport> {
     return this.#parts.collection.run(options);
   }
 
-  async fsck(options: {
-    level: 'quick' | 'full';
-    onProgress?: (progress: FsckProgress) => void;
-  }): Promise<FsckReport> {
+  async fsck(options: FsckOptions): Promise<FsckReport> {
     // gc removes files outside of a commit: it must not be half way.
     await this.#parts.collection.interrupt();
     await this.#parts.checkpoint.interrupt();
@@ -184,7 +186,8 @@ class OpenStore implements Store {
           blockStore: this.#files.blockStore,
           hash: this.#parts.dataPath.hash,
           log: this.#arguments.options.log,
-          onProgress: options.onProgress ?? (() => undefined),
+          onProgress: options.onProgress,
+          signal: options.signal,
         },
         options.level,
       ),

@@ -11,7 +11,7 @@ import { Scrubber, type ScrubReport, type ScrubRequest } from '../maintenance/sc
 import { loadScrubState, type ScrubOutcome } from '../maintenance/scrub-state.ts';
 import type { Metastore } from '../metastore/metastore.ts';
 import type { DataPath } from './data-path.ts';
-import { ScrubSchedule } from './scrub-schedule.ts';
+import { ScrubSchedule, type ScrubScheduleOptions } from './scrub-schedule.ts';
 
 export interface VerificationParts {
   readonly storePath: string;
@@ -19,7 +19,7 @@ export interface VerificationParts {
   readonly blockStore: BlockStore;
   readonly log: Logger;
   readonly chunkBytesMax: number;
-  readonly scrubDays: number;
+  readonly settings: ScrubScheduleOptions['settings'];
   /** Nobody waits for answers of this process. */
   readonly isAlone: boolean;
   /** Where this store is mounted: nothing is read from there. */
@@ -78,10 +78,10 @@ export class Verification {
 
   /** Scrubs by itself from now on, when it is due. */
   start(): void {
-    const { metastore, log, scrubDays } = this.#parts;
+    const { metastore, log, settings } = this.#parts;
     const root = metastore.inodes.get(1);
     this.#schedule = new ScrubSchedule(this.#scrub, {
-      days: scrubDays,
+      settings,
       log,
       bornMs: (root?.btimeSec ?? 0) * 1000,
       loadState: () => loadScrubState(metastore),

@@ -13,6 +13,7 @@ import { ControlServer } from '../../lib/control/server.ts';
 import { SocketPath } from '../../lib/control/socket-path.ts';
 import { ExitCode, NoSpaceError, UserError } from '../../lib/errors.ts';
 import { silentLog } from '../../lib/log.ts';
+import { FakeSettings } from './fake-settings.ts';
 import { fakePlan, FakeStore } from './fake-store.ts';
 
 interface Served {
@@ -31,7 +32,13 @@ function makeFolder(t: Test, name = 'store'): string {
 
 async function serve(t: Test, folder = makeFolder(t)): Promise<Served> {
   const store = new FakeStore(folder);
-  const options = { store, mountpoint: '/mnt/here', version: '1.2.3', log: silentLog() };
+  const options = {
+    store,
+    settings: new FakeSettings(),
+    mountpoint: '/mnt/here',
+    version: '1.2.3',
+    log: silentLog(),
+  };
   const server = await ControlServer.listen(options);
   t.teardown(() => server.close());
   return { store, server, socketFile: join(folder, 'control.sock') };
@@ -135,6 +142,27 @@ t.test('a scrub ends with the connection that asked for it, and runs beside a gc
   await collected;
 });
 
+t.test('a request is cancelled and answered; the connection goes on', async (t) => {
+  const served = await serve(t);
+  const { store } = served;
+  let open = (): void => undefined;
+  store.gcGate = new Promise((resolve) => (open = resolve));
+  const client = await connect(t, served);
+  const interruption = new AbortController();
+  const scrubbed = client.request('scrub', {}, undefined, interruption.signal);
+  await client.request('ping', {});
+  interruption.abort(new Error('interrupted'));
+  while (store.lastSignal?.aborted === false) await new Promise((resolve) => setImmediate(resolve));
+  open();
+  t.match(await scrubbed, { isComplete: Boolean }, 'what it answers is the result');
+  store.fsckError = new UserError(ExitCode.INTERRUPTED, 'DEDUPFS_INTERRUPTED', 'cancelled');
+  const checked = client.request('fsck', { level: 'full' }, undefined, interruption.signal);
+  await t.rejects(checked, { message: 'interrupted' }, 'cancelled before it was sent');
+  await t.rejects(client.request('fsck', { level: 'full' }), { code: 'DEDUPFS_INTERRUPTED' });
+  await client.request('cancel', { request: 999 });
+  await t.rejects(client.request('cancel', {} as never), { code: 'DEDUPFS_BAD_REQUEST' });
+});
+
 t.test('progress arrives before the result', async (t) => {
   const client = await connect(t, await serve(t));
   const seen: unknown[] = [];
@@ -142,7 +170,7 @@ t.test('progress arrives before the result', async (t) => {
   await client.request('fsck', { level: 'full' }, (progress) => seen.push(progress));
   t.strictSame(seen, [
     { bytesDone: 1024, bytesTotal: 4096 },
-    { check: 'chunk-references', done: 1, total: 2 },
+    { check: 'chunk-references', number: 1, checks: 1, done: 1, total: 2 },
   ]);
 });
 

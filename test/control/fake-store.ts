@@ -14,6 +14,7 @@ import type {
   ScrubReport,
   ScrubRequest,
   Store,
+  StoreSettings,
   StoreStatistics,
 } from '../../lib/store/contract.ts';
 
@@ -53,6 +54,7 @@ export class FakeStore implements Store {
   gcGate: Promise<void> = Promise.resolve();
   commitError: Error | undefined;
   /** Of the last scrub. */
+  fsckError: Error | undefined;
   lastSignal: AbortSignal | undefined;
 
   constructor(path: string) {
@@ -68,6 +70,10 @@ export class FakeStore implements Store {
     return { store: this.path, uuid: this.uuid, files: 3 } as StoreStatistics;
   }
 
+  configure(settings: StoreSettings): void {
+    this.calls.push(`configure ${JSON.stringify(settings)}`);
+  }
+
   planGc(threshold?: number): GcPlan {
     this.calls.push(`planGc ${threshold}`);
     return fakePlan;
@@ -79,7 +85,7 @@ export class FakeStore implements Store {
     this.calls.push(`gc ${options.threshold}`);
     options.onProgress?.({ bytesDone: 1024, bytesTotal: 4096 });
     await this.gcGate;
-    return { plan: fakePlan, arenasRemoved: 1, bytesMoved: 0, bytesFreed: 4096 };
+    return { isComplete: true, plan: fakePlan, arenasRemoved: 1, bytesMoved: 0, bytesFreed: 4096 };
   }
 
   async checkpoint(options: { full?: boolean } = {}): Promise<CheckpointReport> {
@@ -93,7 +99,8 @@ export class FakeStore implements Store {
     onProgress?: (progress: FsckProgress) => void;
   }): Promise<FsckReport> {
     this.calls.push(`fsck ${options.level}`);
-    options.onProgress?.({ check: 'chunk-references', done: 1, total: 2 });
+    if (this.fsckError !== undefined) throw this.fsckError;
+    options.onProgress?.({ check: 'chunk-references', number: 1, checks: 1, done: 1, total: 2 });
     return {
       level: options.level,
       checks: ['chunk-references'],

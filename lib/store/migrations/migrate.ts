@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { UserError } from '../../errors.ts';
 import type { Logger } from '../../log.ts';
 import { hasWrongChecksum, readSmallFile } from '../format.ts';
-import type { Migration, MigrationContext } from './migration.ts';
+import type { Migration, MigrationContext, MigrationProgress } from './migration.ts';
 import { toFormat3 } from './to-format-3.ts';
 
 type FormatFile = MigrationContext['formatFile'];
@@ -38,6 +38,15 @@ export function migrateStore(
     log.info({ store: storePath, format: migration.to }, 'migration done');
   }
   return formatNumber(readFormatFile(storePath)) === before ? undefined : before;
+}
+
+/** How far a migration that another process does is; undefined: none is seen. Takes no lock. */
+export function migrationProgress(storePath: string): MigrationProgress | undefined {
+  for (const migration of MIGRATIONS) {
+    const progress = migration.progress(storePath);
+    if (progress !== undefined) return progress;
+  }
+  return undefined;
 }
 
 /** Whether `migrateStore` would do anything. */

@@ -12,11 +12,18 @@ export interface MigrationContext {
   onStep?(step: string): void;
 }
 
+export interface MigrationProgress {
+  readonly bytesDone: number;
+  readonly bytesTotal: number;
+}
+
 export interface Migration {
   /** The format it makes; it reads the one before. */
   readonly to: number;
   /** Whether an earlier run declared the new format and was cut off before its last step. */
   isUnfinished(storePath: string): boolean;
+  /** How far the long part of one under way is, told from its files; undefined: none is seen. */
+  progress(storePath: string): MigrationProgress | undefined;
   /**
    * Does what is left to do. The store is locked and not open.
    * @throws UserError DISK_FULL NO_STORE  @throws CorruptionError  the store is as it was

@@ -58,6 +58,14 @@ export const toFormat3: Migration = {
     return existsSync(copy) || existsSync(kept);
   },
 
+  progress(storePath) {
+    const { metastore, copy } = pathsOf(storePath);
+    const bytesDone = statSync(copy, { throwIfNoEntry: false })?.size;
+    const bytesTotal = statSync(metastore, { throwIfNoEntry: false })?.size;
+    if (bytesDone === undefined || bytesTotal === undefined) return undefined;
+    return { bytesDone: Math.min(bytesDone, bytesTotal), bytesTotal };
+  },
+
   run(context) {
     const { storePath, formatFile } = context;
     const paths = pathsOf(storePath);
