@@ -100,7 +100,7 @@ function orDiskFull(error: unknown): unknown {
 /** undefined: help or version was asked for and printed, which is no error. */
 function usageError(error: CommanderError, args: readonly string[]): UserError | undefined {
   if (error.exitCode === 0) return undefined;
-  const command = args[0] !== undefined && /^[a-z-]+$/.test(args[0]) ? args[0] : undefined;
+  const command = args[0] !== undefined && /^[a-z][a-z-]*$/.test(args[0]) ? args[0] : undefined;
   const isKnown = command !== undefined && error.code !== 'commander.unknownCommand';
   const help = `see 'dedupfs ${isKnown ? `${command} ` : ''}--help'`;
   // Without a command, commander prints the whole help as if it were an error.
