@@ -6,6 +6,7 @@ import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 
 import { describeError, ExitCode, UserError } from '../errors.ts';
+import { resolveMountpoint } from '../kernel/mountpoint.ts';
 import { helpEnd } from './exit-codes.ts';
 import { installFile, lastingPaths, removeFile } from './installing.ts';
 import { realpathAsFarAsItExists, resolveUntouched } from './place.ts';
@@ -53,7 +54,7 @@ export function installServiceCommand(): Command {
           'dedupfs install-service /srv/store /backup --nice 10 --ionice best-effort:7',
           'dedupfs install-service /srv/store /backup --uninstall',
         ],
-        ['OK', 'FAILED', 'USAGE', 'NO_PERMISSION'],
+        ['OK', 'FAILED', 'USAGE', 'NO_STORE', 'NO_PERMISSION', 'NO_MOUNTPOINT'],
       ),
     )
     .action(installService);
@@ -80,6 +81,7 @@ function installService(store: string, dir: string, flags: ServiceFlags): void {
     process.stdout.write(text);
     return;
   }
+  if (flags.enable === true) checkPlaces(request);
   installFile(path, { text, mode: 0o644, mark: MARK });
   say(`wrote ${path}`);
   if (flags.enable !== true) {
@@ -89,6 +91,15 @@ function installService(store: string, dir: string, flags: ServiceFlags): void {
   systemctl('daemon-reload');
   systemctl('enable', '--now', unit);
   say(`started ${unit}`);
+}
+
+/** What would make the service fail at once. @throws UserError NO_STORE NO_MOUNTPOINT */
+function checkPlaces({ store, mountpoint }: ServiceRequest): void {
+  resolveMountpoint(mountpoint);
+  if (existsSync(join(store, 'FORMAT'))) return;
+  const remedy = `create it with 'dedupfs mount ${store} ${mountpoint}'`;
+  const message = `${store} is not a dedupfs store, and a service creates none; ${remedy}`;
+  throw new UserError(ExitCode.NO_STORE, 'DEDUPFS_NO_STORE', message);
 }
 
 function uninstall(path: string, unit: string): void {

@@ -3,16 +3,24 @@
 
 import { accessSync, constants, statSync, type Stats } from 'node:fs';
 import { delimiter, dirname, join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 
 import { Errno } from '../errno.ts';
 import { ExitCode, UserError, type ExitCodeNumber } from '../errors.ts';
 import type { MountOptions as KernelOptions } from '../kernel/mount-options.ts';
 import { deviceFault } from '../kernel/device-fault.ts';
+import { dedupfsMounts } from '../kernel/mountinfo.ts';
 import { checkMountpoint } from '../kernel/mountpoint.ts';
 import { isUnused } from '../store/store.ts';
 import { detachDead, livenessOf } from './liveness.ts';
 import { findOwner, lockedBy } from './owner.ts';
 import { isWithin } from './place.ts';
+
+/** How long a mount waits for the last one's final commit. */
+const COMMIT_WAIT_MS = 60_000;
+const COMMIT_POLL_MS = 50;
+/** After this, a person who waits is told why. */
+const NOTICE_MS = 3000;
 
 export interface Plan {
   readonly storePath: string;
@@ -39,8 +47,7 @@ export async function checkBeforeMount(plan: Plan): Promise<void> {
   await detachIfDead(mountpoint);
   checkMountpoint(mountpoint, options.allowNonempty);
   checkSameFolder(storePath, mountpoint);
-  const owner = findOwner(storePath);
-  if (owner !== undefined) throw lockedBy(storePath, owner);
+  await lastOwnerGone(storePath);
   if (!create) checkStoreIsThere(storePath);
 }
 
@@ -65,6 +72,28 @@ function isOnPath(program: string): boolean {
       return false;
     }
   });
+}
+
+/**
+ * umount(8) returns before the daemon has committed, and the next mount must not fail for that.
+ * @throws UserError LOCKED  somebody has the store open, and no such end to wait for
+ */
+async function lastOwnerGone(storePath: string): Promise<void> {
+  const beganMs = Date.now();
+  let isTold = false;
+  for (;;) {
+    const owner = findOwner(storePath);
+    if (owner === undefined) return;
+    const isEnding =
+      owner.mountpoint !== undefined && dedupfsMounts({ source: storePath }).length === 0;
+    const waitedMs = Date.now() - beganMs;
+    if (!isEnding || waitedMs > COMMIT_WAIT_MS) throw lockedBy(storePath, owner);
+    if (waitedMs > NOTICE_MS && !isTold) {
+      process.stderr.write(`waiting for the final commit of process ${owner.pid}\n`);
+      isTold = true;
+    }
+    await delay(COMMIT_POLL_MS);
+  }
 }
 
 /** A daemon whose store lies in its own mount would wait for itself; the other way hides data. */

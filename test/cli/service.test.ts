@@ -97,6 +97,8 @@ t.test('install-service writes, prints and removes a unit that systemd accepts',
   } else {
     t.comment('systemd-analyze is not installed');
   }
+  const early = await dedupfs([...command, ...where, '--force', '--enable']);
+  t.match(early, { code: ExitCode.NO_STORE, stderr: /not a dedupfs store, and a service creates/ });
   const removed = await dedupfs([...command, ...where, '--uninstall']);
   t.match(removed, { code: 0, stdout: `removed ${file}\n` });
   writeFileSync(file, '[Unit]\n');
