@@ -15,7 +15,7 @@ import {
   type MountOptions as KernelOptions,
 } from '../kernel/mount-options.ts';
 import { serveMount, type ServedMount } from '../kernel/mount-session.ts';
-import { createLog, type Logger } from '../log.ts';
+import { openLog, type Logger } from '../log.ts';
 import { native } from '../native.ts';
 import { SlabPool } from '../slab-pool.ts';
 import type { Store } from '../store/contract.ts';
@@ -24,7 +24,7 @@ import { chunkBytesOf, logPathOf, type MountOptions } from './mount-options.ts';
 import { LiveSettings } from './settings/live-settings.ts';
 import { applyToStore, storeSettingsOf } from './settings/store-settings.ts';
 import { ServiceManager } from './service-manager.ts';
-import { stopOnSignals } from './signals.ts';
+import { reloadOnHangup, stopOnSignals } from './signals.ts';
 import { readVersion } from './version.ts';
 
 /** Slabs of 1 MiB: what may be received and not yet chunked (DESIGN section 4). */
@@ -54,7 +54,10 @@ export async function serve(
   // the mount are not affected: the kernel has applied the callers' umask.
   process.umask(0o077);
   const settings = new LiveSettings(options.storePath, options.given);
-  const log = createLog(logPathOf(settings.values, options), settings.values['log-level']);
+  using daemonLog = openLog(logPathOf(settings.values, options), {
+    level: settings.values['log-level'],
+  });
+  const log = daemonLog.logger;
   const manager = ServiceManager.fromEnvironment();
   manager.reportTo(log);
   const pool = new SlabPool(SLABS_MAX);
@@ -76,12 +79,14 @@ export async function serve(
   let control: ControlServer | undefined;
   try {
     applyToStore(settings, store);
+    settings.onChange('log-level', (level) => daemonLog.setLevel(level));
     // What was set before the lock was ours.
     await settings.reload(log);
     const mount = mountStore({ store, pool, kernelOptions, options, log });
     stopOnSignals(mount, log, () => manager.stopping('unmounting'));
     await mount.ready;
     surviveBugs(log);
+    reloadOnHangup(settings, daemonLog);
     control = await listen({ store, settings, options, log });
     onMounted(describeMounted(store));
     manager.ready(`${store.path} is mounted on ${options.mountpoint}`);

@@ -75,15 +75,15 @@ async function mount(store: string, dir: string, flags: MountFlags): Promise<voi
   const storePath = realpathAsFarAsItExists(resolve(store));
   const mountpoint = resolveMountpoint(dir);
   const given = givenBy(flags);
-  const isForeground = flags['foreground'] === true;
-  const create = flags['create'] !== false;
+  const isForeground = flags.foreground === true;
+  const create = flags.create !== false;
   const options: MountOptions = { storePath, mountpoint, given, isForeground, create };
   const settings = mergeSettings(readConfig(storePath).values, given);
   const logPath = logPathOf(settings, options);
   const kernelOptions = parseMountOptions([settings.options]);
   await checkBeforeMount({ storePath, mountpoint, logPath, options: kernelOptions, create });
   const mounted = (it: Mounted): void => {
-    if (flags['quiet'] !== true) announce({ storePath, mountpoint, logPath }, it);
+    if (flags.quiet !== true) announce({ storePath, mountpoint, logPath }, it);
   };
   // Only a mount in front has no log of its own.
   if (isForeground || logPath === undefined) {
@@ -99,7 +99,7 @@ async function launchWithBar(
   logPath: string,
 ): Promise<Mounted> {
   using bar = new ProgressBar('mount', formatBytes, {
-    quiet: flags['quiet'] === true ? true : undefined,
+    quiet: flags.quiet === true ? true : undefined,
   });
   // A migration keeps the daemon too busy to tell; how far it is, its copy tells.
   const timer = setInterval(() => {
@@ -144,7 +144,7 @@ async function runDaemon(storePath: string, mountpoint: string, flags: MountFlag
     mountpoint,
     given: givenBy(flags),
     isForeground: false,
-    create: flags['create'] !== false,
+    create: flags.create !== false,
   };
   const state = { isMounted: false };
   try {

@@ -58,6 +58,8 @@ NotifyAccess=main
 ExecStart=${mount.map(executableQuoted).join(' ')}
 # Names in the journal who keeps the mount busy; SIGTERM follows, which detaches it.
 ExecStop=-${umount.map(executableQuoted).join(' ')}
+# Opens the log anew and reads config.toml again.
+ExecReload=/bin/kill -HUP $MAINPID
 # A dead mount that a killed daemon left is taken away by the next start.
 Restart=on-failure
 RestartSec=5s

@@ -18,7 +18,10 @@ export interface AnswerParts {
 /** Those that concern the store; the other concerns a connection. */
 export type StoreRequest = Exclude<Request, { readonly method: 'cancel' }>;
 
-const longMethods = ['gc', 'fsck', 'scrub', 'heal', 'checkpoint'] as const;
+const longMethods = [
+  ...(['gc', 'fsck', 'scrub', 'heal', 'checkpoint'] as const),
+  ...(['usage', 'duplicates'] as const),
+] as const;
 type LongRequest = Extract<Request, { readonly method: (typeof longMethods)[number] }>;
 
 function isLong(request: Request): request is LongRequest {
@@ -93,6 +96,10 @@ export class Answers {
       }
       case 'checkpoint':
         return store.checkpoint({ ...request.params, onProgress, signal });
+      case 'usage':
+        return store.usage({ ...request.params, onProgress, signal });
+      case 'duplicates':
+        return store.duplicates({ ...request.params, onProgress, signal });
     }
   }
 

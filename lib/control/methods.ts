@@ -7,6 +7,8 @@ import type {
   CheckpointProgress,
   CheckpointReport,
   DamageReport,
+  DuplicatesProgress,
+  DuplicatesReport,
   FsckProgress,
   FsckReport,
   GcPlan,
@@ -17,6 +19,8 @@ import type {
   ScrubProgress,
   ScrubReport,
   StoreStatistics,
+  UsageProgress,
+  UsageReport,
 } from '../store/contract.ts';
 import type { SettingChange, SettingState } from './settings.ts';
 
@@ -55,6 +59,27 @@ export const paramsOf = {
     /** As the daemon sees it. */
     tree: z.string('must be an absolute path').regex(/^\/[^\0]*$/, 'must be an absolute path'),
   }),
+  usage: z.object({
+    /** From the root of the mount, beginning with '/'. */
+    paths: z
+      .array(z.string('must be absolute').regex(/^\/[^\0]*$/, 'must be absolute'), 'must be a list')
+      .min(1, 'must name at least one'),
+    /** Report for each path, not for all of them together alone. */
+    perPath: z.boolean('must be true or false'),
+    /** Count what deleting would give back. */
+    exclusive: z.boolean('must be true or false'),
+  }),
+  duplicates: z.object({
+    /** A directory, from the root of the mount. */
+    path: z.string('must be absolute').regex(/^\/[^\0]*$/, 'must be absolute'),
+    /** Smaller files are left out. */
+    bytesMin: z.number('must be at least 0').gte(0, 'must be at least 0'),
+    /** Groups told. */
+    groupsMax: z
+      .int('must be an integer from 1 to 1000')
+      .gte(1, 'must be from 1 to 1000')
+      .lte(1000, 'must be from 1 to 1000'),
+  }),
   settings: nothing,
   configure: z.object({
     name: z.string('must be the name of a setting'),
@@ -91,6 +116,8 @@ export interface Results {
   scrub: ScrubReport;
   damage: DamageReport;
   heal: HealReport;
+  usage: UsageReport;
+  duplicates: DuplicatesReport;
   settings: { readonly settings: readonly SettingState[] };
   /** Answered when it is written to config.toml and, where that is possible, in force. */
   configure: SettingChange;
@@ -111,6 +138,8 @@ export interface Progresses {
   checkpoint: CheckpointProgress;
   scrub: ScrubProgress;
   heal: HealProgress;
+  usage: UsageProgress;
+  duplicates: DuplicatesProgress;
 }
 
 export type Progress<M extends Method> = M extends keyof Progresses ? Progresses[M] : never;

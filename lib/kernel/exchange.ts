@@ -63,6 +63,7 @@ export class Exchange implements Caller {
   isReported = false;
   readonly #port: ReplyPort;
   #isReplied = false;
+  #interruption: AbortController | undefined;
 
   constructor(port: ReplyPort, request: Request, slab: Slab | undefined) {
     this.#port = port;
@@ -92,6 +93,16 @@ export class Exchange implements Caller {
 
   get log(): Logger {
     return this.#port.log;
+  }
+
+  /** Comes when nobody waits for the reply any more; it is due all the same. */
+  get signal(): AbortSignal {
+    this.#interruption ??= new AbortController();
+    return this.#interruption.signal;
+  }
+
+  interrupt(): void {
+    this.#interruption?.abort();
   }
 
   /** For requests that the kernel wants no reply to. */

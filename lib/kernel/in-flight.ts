@@ -33,6 +33,15 @@ export class InFlight {
     this.#waiting.delete(exchange);
   }
 
+  /** Nobody waits for it any more, if it is here. */
+  interrupt(uniqueLow: number, uniqueHigh: number): void {
+    for (const exchange of this.#waiting) {
+      const { request } = exchange;
+      if (request.uniqueLow === uniqueLow && request.uniqueHigh === uniqueHigh)
+        exchange.interrupt();
+    }
+  }
+
   /** Logs each request that has waited too long and was not reported before. */
   report(nowMs: number): void {
     for (const exchange of this.#waiting) {
@@ -44,7 +53,9 @@ export class InFlight {
     }
   }
 
+  /** No request is waited for any more. */
   stop(): void {
     clearInterval(this.#timer);
+    for (const exchange of this.#waiting) exchange.interrupt();
   }
 }

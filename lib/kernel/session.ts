@@ -61,8 +61,12 @@ export class Session {
       countMax: REPLY_BUFFERS_MAX,
       payloadBytes: READ_BYTES_MAX,
     });
-    this.#context = { fs: filesystem, replyBuffers };
     this.#inFlight = new InFlight(log);
+    this.#context = {
+      fs: filesystem,
+      replyBuffers,
+      interruptWaiting: (low, high) => this.#inFlight.interrupt(low, high),
+    };
     this.#held = new GateQueue(filesystem.gate, (exchange) => this.#runHeld(exchange));
     let settle!: SettleReady;
     this.ready = new Promise((resolve, reject) => (settle = { resolve, reject }));

@@ -18,6 +18,7 @@ import type { StoreOptions } from './contract.ts';
 import type { FoundStore } from './create.ts';
 import { DataPath } from './data-path.ts';
 import type { HostSpace } from './host-space.ts';
+import { Inspection } from './inspection.ts';
 import { MetadataCheckpoint } from './metadata-checkpoint.ts';
 import type { SettingsInForce } from './settings-in-force.ts';
 import { hostStatistics } from './statistics.ts';
@@ -50,6 +51,7 @@ export class StoreAssembly {
   readonly orphans: OrphanReclaimer;
   readonly collection: Collection;
   readonly verification: Verification;
+  readonly inspection: Inspection;
   readonly checkpoint: MetadataCheckpoint;
   readonly checkpointSchedule: CheckpointSchedule;
   readonly filesystem: DedupFileSystem;
@@ -110,6 +112,7 @@ export class StoreAssembly {
       mayChange: () => this.#mayChange,
       commit: async () => this.committer.commit(),
     });
+    this.inspection = this.#createInspection();
     this.checkpoint = new MetadataCheckpoint({
       storePath,
       uuid: found.format.uuid,
@@ -158,6 +161,19 @@ export class StoreAssembly {
     });
   }
 
+  #createInspection(): Inspection {
+    const { metastore, space } = this.#files;
+    return new Inspection({
+      metastore,
+      contents: this.dataPath.contents,
+      orphans: this.orphans,
+      hasChanges: () => this.committer.isNeeded,
+      mayChange: () => this.#mayChange,
+      commit: async () => this.committer.commit(),
+      hostBytes: () => space.usedBytes,
+    });
+  }
+
   #createFileSystem(): DedupFileSystem {
     const { log, semantics } = this.#setup.options;
     const { contentIngest, contents, gather, ahead } = this.dataPath;
@@ -170,6 +186,7 @@ export class StoreAssembly {
         gate: this.#gate,
         semantics: semantics ?? DEFAULT_SEMANTICS,
         noteDamage: (ino) => this.verification.fileDamage.note(ino),
+        usageOf: (inode, signal) => this.inspection.inodeUsage(inode, signal),
         log,
         changes: this.#changeControl(),
       },

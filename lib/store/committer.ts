@@ -161,7 +161,7 @@ export class Committer {
   /** The commit that takes what changed before the call; undefined: it is durable. */
   async #covering(): Promise<RunningCommit | undefined> {
     if (this.#readOnlyReason !== undefined) throw posixError(Errno.EROFS);
-    if (!this.#isNeeded) return this.#running;
+    if (!this.isNeeded) return this.#running;
     if (this.#running === undefined) return this.#start();
     // The running commit may have closed its books before the caller's changes.
     this.#next ??= this.#running.over
@@ -173,7 +173,8 @@ export class Committer {
     return this.#next;
   }
 
-  get #isNeeded(): boolean {
+  /** Whether something waits for the next commit. */
+  get isNeeded(): boolean {
     return this.#hasChanges || this.#waitingWork.length > 0;
   }
 

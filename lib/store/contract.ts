@@ -5,6 +5,8 @@ import type { HealReport, HealRequest } from '../maintenance/heal.ts';
 import type { DamageReport } from '../maintenance/damaged-files.ts';
 import type { ScrubReport, ScrubRequest } from '../maintenance/scrub.ts';
 import type { ScrubOutcome } from '../maintenance/scrub-state.ts';
+import type { DuplicatesProgress, FoundDuplicates } from '../maintenance/usage/duplicates.ts';
+import type { MeasuredUsage, UsageProgress } from '../maintenance/usage/usage.ts';
 import type { Logger } from '../log.ts';
 import type { SlabPool } from '../slab-pool.ts';
 
@@ -12,6 +14,8 @@ export type { DamagedFile, DamageReport } from '../maintenance/damaged-files.ts'
 export type { HealProgress, HealReport, HealRequest } from '../maintenance/heal.ts';
 export type { ScrubProgress, ScrubReport, ScrubRequest } from '../maintenance/scrub.ts';
 export type { ScrubOutcome } from '../maintenance/scrub-state.ts';
+export type { Duplicates, DuplicatesProgress } from '../maintenance/usage/duplicates.ts';
+export type { ExclusiveUsage, MeasuredUsage, UsageProgress } from '../maintenance/usage/usage.ts';
 
 /** What may change while the store is open. */
 export interface StoreSettings {
@@ -146,6 +150,50 @@ export interface GcProgress {
   readonly bytesTotal: number;
 }
 
+export interface UsageRequest {
+  /** From the root of the mount, beginning with '/'; at least one. Symbolic links are not followed. */
+  readonly paths: readonly string[];
+  /** Report for each path, not for all of them together alone. */
+  readonly perPath: boolean;
+  /** Count what deleting would give back, too. */
+  readonly exclusive: boolean;
+  onProgress?(progress: UsageProgress): void;
+  /** Nobody waits for the report any more. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface PathUsage extends MeasuredUsage {
+  readonly path: string;
+}
+
+export interface UsageReport {
+  /** In the order asked for; empty unless `perPath` was set. `exclusive`: of this path alone. */
+  readonly paths: readonly PathUsage[];
+  /** Of all paths together. */
+  readonly total: MeasuredUsage;
+  /** What the store's files occupy on the host (st_blocks x 512). */
+  readonly storeBytes: number;
+  /** Nothing changed in the store meanwhile: the figures are exact. */
+  readonly isSteady: boolean;
+}
+
+export interface DuplicatesRequest {
+  /** A directory, from the root of the mount, beginning with '/'. */
+  readonly path: string;
+  /** Smaller files are left out. */
+  readonly bytesMin: number;
+  /** Groups told, 1 to 1000. */
+  readonly groupsMax: number;
+  onProgress?(progress: DuplicatesProgress): void;
+  /** Nobody waits for the report any more. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface DuplicatesReport extends FoundDuplicates {
+  /** Nothing changed in the store meanwhile: the report is exact. */
+  readonly isSteady: boolean;
+}
+
 /** One violated invariant, as fsck reports it. */
 export interface Finding {
   /** Name of the check, e.g. `chunk-references`. */
@@ -236,6 +284,14 @@ export interface Store {
   listDamage(options?: { afterIno?: number; filesMax?: number }): Promise<DamageReport>;
   /** Stores what quarantined chunks lack, from files of another tree. */
   heal(request: HealRequest): Promise<HealReport>;
+  /**
+   * What files and directories take, from the metastore alone. Requests are served meanwhile; another
+   * one of these waits for its turn.
+   * @throws UserError DEDUPFS_NO_SUCH_PATH  @throws CorruptionError  @throws the signal's reason
+   */
+  usage(request: UsageRequest): Promise<UsageReport>;
+  /** Groups of identical files; like `usage`. @throws UserError DEDUPFS_NO_SUCH_PATH */
+  duplicates(request: DuplicatesRequest): Promise<DuplicatesReport>;
   /** Makes all acknowledged changes durable. */
   commit(): Promise<void>;
   /** Commits, stops the workers, closes both stores, gives the lock back. Idempotent. */

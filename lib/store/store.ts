@@ -11,6 +11,8 @@ import type {
   CheckpointOptions,
   CheckpointReport,
   DamageReport,
+  DuplicatesReport,
+  DuplicatesRequest,
   FsckOptions,
   FsckReport,
   GcOptions,
@@ -24,6 +26,8 @@ import type {
   StoreOptions,
   StoreSettings,
   StoreStatistics,
+  UsageReport,
+  UsageRequest,
 } from './contract.ts';
 import { findOrCreate, prepareFolder } from './create.ts';
 import { HostSpace, NOTHING_PENDING } from './host-space.ts';
@@ -166,6 +170,14 @@ class OpenStore implements Store {
     return this.#parts.verification.heal(request);
   }
 
+  async usage(request: UsageRequest): Promise<UsageReport> {
+    return this.#parts.inspection.usage(request);
+  }
+
+  async duplicates(request: DuplicatesRequest): Promise<DuplicatesReport> {
+    return this.#parts.inspection.duplicates(request);
+  }
+
   planGc(threshold?: number): GcPlan {
     return this.#parts.collection.plan(threshold);
   }
@@ -206,6 +218,7 @@ class OpenStore implements Store {
 
   async #close(): Promise<void> {
     this.#parts.collection.stop();
+    this.#parts.inspection.stop();
     this.#parts.checkpointSchedule.stop();
     try {
       await this.#parts.collection.interrupt();

@@ -4,6 +4,8 @@ import type { FileSystem } from '../../lib/filesystem/contract.ts';
 import type {
   CheckpointReport,
   DamageReport,
+  DuplicatesReport,
+  DuplicatesRequest,
   FsckProgress,
   FsckReport,
   GcPlan,
@@ -16,6 +18,8 @@ import type {
   Store,
   StoreSettings,
   StoreStatistics,
+  UsageReport,
+  UsageRequest,
 } from '../../lib/store/contract.ts';
 
 export const fakePlan: GcPlan = {
@@ -134,6 +138,42 @@ export class FakeStore implements Store {
       unreadableOmitted: 0,
       damage: fakeDamage,
     };
+  }
+
+  async usage({
+    paths,
+    perPath,
+    exclusive,
+    onProgress,
+    signal,
+  }: UsageRequest): Promise<UsageReport> {
+    this.calls.push(`usage ${paths.join(' ')} ${perPath} ${exclusive}`);
+    this.lastSignal = signal;
+    onProgress?.({ step: 'names', done: 1, total: 1 });
+    const total = {
+      files: 1,
+      directories: 0,
+      otherInodes: 0,
+      logicalBytes: 5,
+      referencedBytes: 5,
+      chunks: 1,
+      uniqueBytes: 5,
+      storedBytes: 5,
+    };
+    return { paths: [], total, storeBytes: 4096, isSteady: true };
+  }
+
+  async duplicates({ path, bytesMin, groupsMax, signal }: DuplicatesRequest) {
+    this.calls.push(`duplicates ${path} ${bytesMin} ${groupsMax}`);
+    this.lastSignal = signal;
+    const report: DuplicatesReport = {
+      groups: [],
+      groupsOmitted: 0,
+      copies: 0,
+      savedBytes: 0,
+      isSteady: true,
+    };
+    return report;
   }
 
   async commit(): Promise<void> {

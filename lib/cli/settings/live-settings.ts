@@ -17,6 +17,7 @@ export class LiveSettings implements SettingsControl {
   readonly #storePath: string;
   readonly #given: GivenSettings;
   #config: ConfigFile;
+  readonly #configAtMount: Partial<Settings>;
   #inForce: Settings;
   readonly #appliers = new Map<SettingName, Apply>();
   /** Settles when the last change asked for is done: one at a time. */
@@ -27,6 +28,7 @@ export class LiveSettings implements SettingsControl {
     this.#storePath = storePath;
     this.#given = given;
     this.#config = readConfig(storePath);
+    this.#configAtMount = this.#config.values;
     this.#inForce = mergeSettings(this.#config.values, given);
   }
 
@@ -47,7 +49,12 @@ export class LiveSettings implements SettingsControl {
   }
 
   list(): readonly SettingState[] {
-    return describeSettings(this.#inForce, this.#config.values, this.#given);
+    return describeSettings({
+      inForce: this.#inForce,
+      config: this.#config.values,
+      configAtMount: this.#configAtMount,
+      given: this.#given,
+    });
   }
 
   async change(name: string, text: string | undefined): Promise<SettingChange> {

@@ -40,17 +40,23 @@ export function sourceOf(
   return config[name] === undefined ? 'default' : 'config.toml';
 }
 
-/** @param inForce what counts now, which may lag behind what `config` says */
-export function describeSettings(
-  inForce: Settings,
-  config: Partial<Settings>,
-  given: GivenSettings,
-): SettingState[] {
+export interface SettingsView {
+  /** What counts now. */
+  readonly inForce: Settings;
+  /** config.toml as it is now, and as it was when that was decided which waits for the next mount. */
+  readonly config: Partial<Settings>;
+  readonly configAtMount: Partial<Settings>;
+  readonly given: GivenSettings;
+}
+
+export function describeSettings(view: SettingsView): SettingState[] {
+  const { inForce, config, given } = view;
   const plain = mergeSettings(config, NOTHING_GIVEN);
   return settingNames.map((name) => {
     const value = inForce[name];
     const { meaning } = settingsTable[name];
-    const from = sourceOf(name, config, given);
+    const counting = appliesOf(name) === 'now' ? config : view.configAtMount;
+    const from = sourceOf(name, counting, given);
     const isFixed = from === 'flag' || from === 'mount option';
     const applies = isFixed ? 'next mount' : appliesOf(name);
     const nextValue = plain[name] === value ? undefined : plain[name];

@@ -60,6 +60,7 @@ export const toFormat3: Migration = {
 
   progress(storePath) {
     const { metastore, copy } = pathsOf(storePath);
+    if (!existsSync(copy)) return undefined; // also where the store is no folder at all
     const bytesDone = statSync(copy, { throwIfNoEntry: false })?.size;
     const bytesTotal = statSync(metastore, { throwIfNoEntry: false })?.size;
     if (bytesDone === undefined || bytesTotal === undefined) return undefined;
