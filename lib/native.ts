@@ -2,6 +2,7 @@
 // negative errno instead of throwing, because EAGAIN, ENODEV and the like are everyday answers there.
 
 import { createRequire } from 'node:module';
+import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 /** Parameters of the chunk cutter, fixed per store (FORMAT). */
@@ -166,7 +167,10 @@ function withAddon<T>(work: (load: AddonLoader, folder: string) => T): T {
   try {
     return work(load, nativeFolder());
   } catch (cause) {
-    throw new Error("the native addon is not built; run 'npm run build:native'", { cause });
+    // What npm puts beside the sources has a binary for the machines it was packed on.
+    const folder = dirname(nativeFolder());
+    const remedy = `run 'npm run build:native' in ${folder}`;
+    throw new Error(`the native addon is not built; ${remedy}`, { cause });
   }
 }
 

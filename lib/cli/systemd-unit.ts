@@ -94,7 +94,7 @@ function identityLines({ user }: ServiceRequest): string[] {
     'LockPersonality=yes',
     'RestrictRealtime=yes',
     'RestrictNamespaces=yes',
-    'RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6',
+    'RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK',
     'SystemCallArchitectures=native',
   ];
 }
