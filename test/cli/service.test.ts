@@ -121,7 +121,7 @@ socket(my $s, AF_UNIX, SOCK_DGRAM, 0) or die; bind($s, pack_sockaddr_un($name)) 
 print "listening\\n"; while (defined recv($s, my $m, 4096, 0)) { $m =~ s/\\n/|/g; print "$m\\n"; }`;
 
 /** A socket as a service manager has it. @returns what it was told, and grows */
-async function receive(t: Test, socket: string): Promise<readonly string[]> {
+async function receive(t: Test, socket: string): Promise<string[]> {
   const receiver = spawn('perl', ['-e', RECEIVER, socket], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
@@ -164,11 +164,17 @@ t.test('a service under load: ready when it answers, all is kept after SIGTERM',
   const messages = await receive(t, socket);
   const absent = await dedupfs(['mount', '-f', '--no-create', store.store, store.mountpoint]);
   t.match(absent, { code: ExitCode.NO_STORE, stderr: /does not exist, and is not created/ });
+  const isReady = (): boolean => messages.some((one) => one.startsWith('READY=1|'));
+  const killed = startService(t, store, socket);
+  await eventually('it is ready', isReady, { timeoutMs: 30_000 });
+  const died = new Promise((resolve) => killed.once('exit', resolve));
+  killed.kill('SIGKILL');
+  await died;
+  t.ok(isMountpoint(store.mountpoint), 'a dead mount stays');
+  messages.length = 0;
   const daemon = startService(t, store, socket);
   const ended = new Promise((resolve) => daemon.once('exit', resolve));
-  await eventually('it is ready', () => messages.some((one) => one.startsWith('READY=1|')), {
-    timeoutMs: 30_000,
-  });
+  await eventually('it is ready again', isReady, { timeoutMs: 30_000 });
   t.ok(isMountpoint(store.mountpoint), 'mounted when it says so');
   await store.mustRunScript('seq 200000 >numbers', { cwd: store.mountpoint });
   const writer = await startWriter(store, 'open');
