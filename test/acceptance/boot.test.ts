@@ -98,31 +98,6 @@ t.test('a line of fstab', async (t) => {
   t.match(log, /store closed/);
 });
 
-t.test('the helper is ours alone, and says when node has gone', async (t) => {
-  const space = await MountNamespace.create(t, 'dedupfs-helper-');
-  const helper = space.at('mount.fuse.dedupfs');
-  const install = ['install-helper', '--directory', space.directory];
-  const transient = await space.dedupfs(install, { env: { TMPDIR: '/' } });
-  assertOneLine(t, transient, 1, /folder for temporary files and will vanish.*--force/);
-  t.match(await space.dedupfs([...install, '--uninstall']), { code: 0, stdout: /there is no/ });
-  writeFileSync(helper, '#!/bin/sh\n');
-  for (const more of [['--force'], ['--uninstall']]) {
-    assertOneLine(t, await space.dedupfs([...install, ...more]), 1, /not written by dedupfs/);
-  }
-  t.equal(readFileSync(helper, 'utf8'), '#!/bin/sh\n', 'what others wrote stays');
-  await space.mustRunScript('rm mount.fuse.dedupfs');
-  for (let times = 0; times < 2; times += 1) {
-    t.match(await space.dedupfs([...install, '--force']), { code: 0, stdout: /^wrote .*\n$/ });
-  }
-  const script = readFileSync(helper, 'utf8').replace(/^node=.*/m, "node='/nowhere/node'");
-  writeFileSync(helper, script);
-  const gone = await space.run(helper, ['/s', '/m']);
-  t.equal(gone.code, 2);
-  t.match(gone.stderr, /\/nowhere\/node or .* is gone; run 'dedupfs install-helper' again\n$/);
-  t.match(await space.dedupfs([...install, '--uninstall']), { code: 0, stdout: /^removed/ });
-  t.notOk(existsSync(helper));
-});
-
 t.test('dead mounts, stacked and in use, are taken away; what lives stays', async (t) => {
   const space = await MountNamespace.create(t, 'dedupfs-dead-');
   await space.coverSystem();
