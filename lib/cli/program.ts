@@ -11,6 +11,8 @@ import { helpEnd } from './exit-codes.ts';
 import { fsckCommand } from './fsck.ts';
 import { gcCommand } from './gc.ts';
 import { healCommand } from './heal.ts';
+import { installHelperCommand } from './install-helper.ts';
+import { installServiceCommand } from './install-service.ts';
 import { manualCommand } from './manual.ts';
 import { daemonCommand, mountCommand } from './mount.ts';
 import { scrubCommand } from './scrub.ts';
@@ -43,6 +45,8 @@ export function createProgram(): Command {
   program.addCommand(scrubCommand());
   program.addCommand(healCommand());
   program.addCommand(configCommand());
+  program.addCommand(installHelperCommand());
+  program.addCommand(installServiceCommand());
   program.addCommand(completionCommand());
   program.addCommand(manualCommand(), { hidden: true });
   program.addCommand(daemonCommand(), { hidden: true });
