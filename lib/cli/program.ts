@@ -15,6 +15,7 @@ import { manualCommand } from './manual.ts';
 import { daemonCommand, mountCommand } from './mount.ts';
 import { scrubCommand } from './scrub.ts';
 import { statsCommand } from './stats.ts';
+import { topCommand } from './top.ts';
 import { umountCommand } from './umount.ts';
 import { readVersion } from './version.ts';
 
@@ -35,6 +36,7 @@ export function createProgram(): Command {
   program.addCommand(statsCommand());
   program.addCommand(duCommand());
   program.addCommand(duplicatesCommand());
+  program.addCommand(topCommand());
   program.addCommand(fsckCommand());
   program.addCommand(gcCommand());
   program.addCommand(checkpointCommand());

@@ -14,7 +14,7 @@ import { SocketPath } from '../../lib/control/socket-path.ts';
 import { ExitCode, NoSpaceError, UserError } from '../../lib/errors.ts';
 import { silentLog } from '../../lib/log.ts';
 import { fakeSetting, FakeSettings } from './fake-settings.ts';
-import { fakePlan, FakeStore } from './fake-store.ts';
+import { fakeObserver, fakePlan, FakeStore } from './fake-store.ts';
 
 interface Served {
   readonly store: FakeStore;
@@ -34,6 +34,7 @@ async function serve(t: Test, folder = makeFolder(t)): Promise<Served> {
   const store = new FakeStore(folder);
   const options = {
     store,
+    observer: fakeObserver(store),
     settings: new FakeSettings(),
     mountpoint: '/mnt/here',
     version: '1.2.3',
