@@ -18,13 +18,13 @@ import { serveMount, type ServedMount } from '../kernel/mount-session.ts';
 import { openLog, type Logger } from '../log.ts';
 import { native } from '../native.ts';
 import { ActivityObserver } from '../observability/activity.ts';
-import { parseListenAddress } from '../observability/listen-address.ts';
 import { MetricsEndpoint } from '../observability/metrics-endpoint.ts';
 import { SlabPool } from '../slab-pool.ts';
 import type { Store } from '../store/contract.ts';
 import { openStore } from '../store/store.ts';
 import { chunkBytesOf, logPathOf, type MountOptions } from './mount-options.ts';
 import { LiveSettings } from './settings/live-settings.ts';
+import { metricsAddressOf } from './settings/metrics-address.ts';
 import { applyToStore, storeSettingsOf } from './settings/store-settings.ts';
 import { reloadOnHangup, stopOnSignals } from './signals.ts';
 import { readVersion } from './version.ts';
@@ -67,8 +67,8 @@ export async function serve(
   const pool = new SlabPool(SLABS_MAX);
   const kernelOptions = parseMountOptions([settings.values.options]);
   using metrics = new MetricsEndpoint(log);
-  settings.onChange('metrics', async (address) => metrics.use(parseListenAddress(address)));
-  await metrics.use(parseListenAddress(settings.values.metrics));
+  settings.onChange('metrics', async (where) => metrics.use(metricsAddressOf(where)));
+  await metrics.use(metricsAddressOf(settings.values.metrics));
   const store = await openStore(options.storePath, {
     ...storeSettingsOf(settings.values),
     create: true,
@@ -89,7 +89,13 @@ export async function serve(
     await settings.reload(log);
     const mount = await mountStore({ store, pool, kernelOptions, options, log });
     surviveBugs(log);
-    const observer = observe(store, mount, options);
+    const observer = new ActivityObserver({
+      store,
+      mountpoint: options.mountpoint,
+      version: readVersion(),
+      requests: () => mount.activity,
+      logLines: () => daemonLog.lines,
+    });
     metrics.serve(observer);
     control = await listen({ store, observer, settings, options, log });
     onMounted(describeMounted(store, metrics.url));
@@ -124,11 +130,6 @@ async function mountStore(parts: {
   stopOnSignals(mount, log);
   await mount.ready;
   return mount;
-}
-
-function observe(store: Store, mount: ServedMount, { mountpoint }: MountOptions): ActivityObserver {
-  const version = readVersion();
-  return new ActivityObserver({ store, mountpoint, version, requests: () => mount.activity });
 }
 
 /** @returns undefined, with a warning, where the store's file system has no sockets */
