@@ -70,6 +70,7 @@ export async function serve(
   const pool = new SlabPool(SLABS_MAX);
   const kernelOptions = parseMountOptions([settings.values.options]);
   using metrics = new MetricsEndpoint(log);
+  settings.onChange('metrics', async (where) => metrics.use(metricsAddressOf(where)));
   await metrics.use(metricsAddressOf(settings.values.metrics));
   manager.starting(`opening ${options.storePath}`);
   const store = await openStore(options.storePath, {
@@ -88,7 +89,6 @@ export async function serve(
   let control: ControlServer | undefined;
   try {
     applyToStore(settings, store);
-    settings.onChange('metrics', async (where) => metrics.use(metricsAddressOf(where)));
     // What was set before the lock was ours.
     await settings.reload(log);
     const mount = mountStore({ store, pool, kernelOptions, options, log });
