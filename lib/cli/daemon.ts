@@ -63,6 +63,8 @@ export async function serve(
     level: settings.values['log-level'],
   });
   const log = daemonLog.logger;
+  settings.onChange('log-level', (level) => daemonLog.setLevel(level));
+  reloadOnHangup(settings, daemonLog);
   const manager = ServiceManager.fromEnvironment();
   manager.reportTo(log);
   const pool = new SlabPool(SLABS_MAX);
@@ -86,7 +88,6 @@ export async function serve(
   let control: ControlServer | undefined;
   try {
     applyToStore(settings, store);
-    settings.onChange('log-level', (level) => daemonLog.setLevel(level));
     settings.onChange('metrics', async (address) => metrics.use(parseListenAddress(address)));
     // What was set before the lock was ours.
     await settings.reload(log);
@@ -94,7 +95,6 @@ export async function serve(
     stopOnSignals(mount, log, () => manager.stopping('unmounting'));
     await mount.ready;
     surviveBugs(log);
-    reloadOnHangup(settings, daemonLog);
     const observer = observe(store, mount, options);
     metrics.serve(observer);
     control = await listen({ store, observer, settings, options, log });
