@@ -18,13 +18,13 @@ import { serveMount, type ServedMount } from '../kernel/mount-session.ts';
 import { openLog, type Logger } from '../log.ts';
 import { native } from '../native.ts';
 import { ActivityObserver } from '../observability/activity.ts';
+import { parseListenAddress } from '../observability/listen-address.ts';
 import { MetricsEndpoint } from '../observability/metrics-endpoint.ts';
 import { SlabPool } from '../slab-pool.ts';
 import type { Store } from '../store/contract.ts';
 import { openStore } from '../store/store.ts';
 import { chunkBytesOf, logPathOf, type MountOptions } from './mount-options.ts';
 import { LiveSettings } from './settings/live-settings.ts';
-import { metricsAddressOf } from './settings/metrics-address.ts';
 import { applyToStore, storeSettingsOf } from './settings/store-settings.ts';
 import { reloadOnHangup, stopOnSignals } from './signals.ts';
 import { readVersion } from './version.ts';
@@ -62,10 +62,12 @@ export async function serve(
     level: settings.values['log-level'],
   });
   const log = daemonLog.logger;
+  settings.onChange('log-level', (level) => daemonLog.setLevel(level));
+  reloadOnHangup(settings, daemonLog);
   const pool = new SlabPool(SLABS_MAX);
   const kernelOptions = parseMountOptions([settings.values.options]);
   using metrics = new MetricsEndpoint(log);
-  await metrics.use(metricsAddressOf(settings.values.metrics));
+  await metrics.use(parseListenAddress(settings.values.metrics));
   const store = await openStore(options.storePath, {
     ...storeSettingsOf(settings.values),
     create: true,
@@ -82,8 +84,7 @@ export async function serve(
   let control: ControlServer | undefined;
   try {
     applyToStore(settings, store);
-    settings.onChange('log-level', (level) => daemonLog.setLevel(level));
-    settings.onChange('metrics', async (where) => metrics.use(metricsAddressOf(where)));
+    settings.onChange('metrics', async (address) => metrics.use(parseListenAddress(address)));
     // What was set before the lock was ours.
     await settings.reload(log);
     const mount = await mountStore({ store, pool, kernelOptions, options, log });
@@ -96,7 +97,6 @@ export async function serve(
       logLines: () => daemonLog.lines,
     });
     metrics.serve(observer);
-    reloadOnHangup(settings, daemonLog);
     control = await listen({ store, observer, settings, options, log });
     onMounted(describeMounted(store, metrics.url));
     await mount.closed;

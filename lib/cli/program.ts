@@ -34,9 +34,9 @@ export function createProgram(): Command {
   program.addCommand(mountCommand());
   program.addCommand(umountCommand());
   program.addCommand(statsCommand());
-  program.addCommand(topCommand());
   program.addCommand(duCommand());
   program.addCommand(duplicatesCommand());
+  program.addCommand(topCommand());
   program.addCommand(fsckCommand());
   program.addCommand(gcCommand());
   program.addCommand(checkpointCommand());

@@ -32,6 +32,7 @@ export function reloadOnHangup(settings: LiveSettings, log: DaemonLog): void {
       const reason = describeError(error);
       log.logger.error({ reason }, 'the log could not be opened anew; it goes on where it was');
     }
+    log.logger.info('SIGHUP: the log is opened anew, config.toml is read again');
     void settings.reload(log.logger);
   });
 }

@@ -12,6 +12,7 @@ import t, { type Test } from 'tap';
 import type { SettingState } from '../../lib/control/settings.ts';
 import { ExitCode } from '../../lib/errors.ts';
 import type { StoreStatistics } from '../../lib/store/contract.ts';
+import { withLockedStore } from '../../lib/store/offline.ts';
 import { eventually, plainly } from '../support/commands.ts';
 import { CLI, dedupfs } from '../support/commands-dedupfs.ts';
 import { isAlive, isMountpoint, MountedStore } from '../support/mounted-store.ts';
@@ -112,7 +113,11 @@ await t.test('settings of a mounted store', async (t) => {
   await assertBadFiles(t, store, path);
 
   writeFileSync(path, '# of this test\ncompression = "none" # at first\n');
-  const later = await must('config', 'set', store.store, 'compression', 'zstd:3');
+  const alone = ['config', 'set', store.store, 'compression', 'zstd:3'];
+  await withLockedStore(store.store, async () => {
+    assertOneLine(t, await dedupfs(alone), { code: ExitCode.LOCKED, says: /is in use by process/ });
+  });
+  const later = await must(...alone);
   t.equal(later, 'compression is zstd:3 from the next mount on\n');
   t.match(await must('config', 'unset', store.store, 'metrics'), /back to its default/);
   t.equal(readFileSync(path, 'utf8'), '# of this test\ncompression = "zstd:3" # at first\n');
@@ -168,6 +173,6 @@ async function serveInFront(t: Test, store: MountedStore): Promise<void> {
   t.equal(await ended, 0);
   closeSync(journal);
   const lines = readFileSync(path, 'utf8').trimEnd().split('\n');
-  t.equal(lines.length, 1, 'of what is less than a warning nothing');
+  t.equal(lines.length, 1, 'nothing of what is less than a warning');
   t.match(lines[0], /^<3>config.toml was not taken over; .*line 2: scrub-days = /);
 }

@@ -43,19 +43,18 @@ export function sourceOf(
 export interface SettingsView {
   /** What counts now. */
   readonly inForce: Settings;
-  /** config.toml as it is now, and as it was when that was decided which waits for the next mount. */
+  /** What config.toml says, and what of that counts already. */
   readonly config: Partial<Settings>;
-  readonly configAtMount: Partial<Settings>;
+  readonly counting: Partial<Settings>;
   readonly given: GivenSettings;
 }
 
 export function describeSettings(view: SettingsView): SettingState[] {
-  const { inForce, config, given } = view;
+  const { inForce, config, counting, given } = view;
   const plain = mergeSettings(config, NOTHING_GIVEN);
   return settingNames.map((name) => {
     const value = inForce[name];
     const { meaning } = settingsTable[name];
-    const counting = appliesOf(name) === 'now' ? config : view.configAtMount;
     const from = sourceOf(name, counting, given);
     const isFixed = from === 'flag' || from === 'mount option';
     const applies = isFixed ? 'next mount' : appliesOf(name);

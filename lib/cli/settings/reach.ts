@@ -50,7 +50,7 @@ function withoutDaemon(storePath: string): SettingsAccess {
       return describeSettings({
         inForce: mergeSettings(values, NOTHING_GIVEN),
         config: values,
-        configAtMount: values,
+        counting: values,
         given: NOTHING_GIVEN,
       }).map((setting) => ({
         ...setting,
@@ -64,10 +64,14 @@ function withoutDaemon(storePath: string): SettingsAccess {
 }
 
 /** The lock is held: no mount reads it meanwhile. */
-function changeAlone(storePath: string, name: string, text: string | undefined): SettingChange {
+async function changeAlone(
+  storePath: string,
+  name: string,
+  text: string | undefined,
+): Promise<SettingChange> {
   const [setting, value] = checkedValue(name, text);
   const config = readConfig(storePath);
-  writeConfig(storePath, changeConfigText(config.text, setting, value, config.path));
+  await writeConfig(storePath, changeConfigText(config.text, setting, value, config.path));
   const inForce = mergeSettings(readConfig(storePath).values, NOTHING_GIVEN)[setting];
   return { name, value, inForce, isApplied: false, waitsFor: 'the next mount' };
 }
