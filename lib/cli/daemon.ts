@@ -24,7 +24,6 @@ import type { Store } from '../store/contract.ts';
 import { openStore } from '../store/store.ts';
 import { chunkBytesOf, logPathOf, type MountOptions } from './mount-options.ts';
 import { LiveSettings } from './settings/live-settings.ts';
-import { metricsAddressOf } from './settings/metrics-address.ts';
 import { applyToStore, storeSettingsOf } from './settings/store-settings.ts';
 import { ServiceManager } from './service-manager.ts';
 import { reloadOnHangup, stopOnSignals } from './signals.ts';

@@ -49,7 +49,7 @@ export class Answers {
     signal: AbortSignal,
   ): Promise<unknown> {
     if (isLong(request)) return this.#runLong(request, onProgress, signal);
-    const { store, settings, observer } = this.#parts;
+    const { store, settings } = this.#parts;
     switch (request.method) {
       case 'ping':
         return this.#pong();

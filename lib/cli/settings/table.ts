@@ -7,7 +7,6 @@ import { describeError } from '../../errors.ts';
 import { mountOptionNames, parseMountOptions } from '../../kernel/mount-options.ts';
 import { storeDefaults } from '../../store/settings-in-force.ts';
 import { chunkSizes } from '../units.ts';
-import { metricsFault } from './metrics-address.ts';
 
 /** A week. */
 const MINUTES_MAX = 7 * 24 * 60;
