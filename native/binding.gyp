@@ -18,6 +18,7 @@
         'src/lock.cc',
         'src/mapping.cc',
         'src/space.cc',
+        'src/sparse_file.cc',
         'src/copy.cc',
         'src/huge_pages.cc',
         'src/clock.cc',

@@ -4,6 +4,7 @@ import { Command } from 'commander';
 
 import { checkpointCommand } from './checkpoint.ts';
 import { completionCommand } from './completion.ts';
+import { estimateCommand } from './estimate.ts';
 import { helpEnd } from './exit-codes.ts';
 import { fsckCommand } from './fsck.ts';
 import { gcCommand } from './gc.ts';
@@ -35,6 +36,7 @@ export function createProgram(): Command {
   program.addCommand(checkpointCommand());
   program.addCommand(scrubCommand());
   program.addCommand(healCommand());
+  program.addCommand(estimateCommand());
   program.addCommand(completionCommand());
   program.addCommand(manualCommand(), { hidden: true });
   program.addCommand(daemonCommand(), { hidden: true });

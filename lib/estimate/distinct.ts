@@ -1,0 +1,56 @@
+// How many distinct bytes all units have, told from those that were read.
+//
+// Each unit was read with chance p. Of a chunk that m units have, the number that shows it among those
+// read is binomial, so the chunks seen in one and in two units tell how many have one owner and how many
+// have two: unbiased, if none had more. Chunks with many owners are told by Chao's estimate. The range is
+// what the numbers allow at all: from no more than was seen to each chunk seen once being one of 1/p.
+
+import type { TableSums } from './fingerprint-table.ts';
+
+export interface Distinct {
+  readonly bytes: number;
+  readonly bytesMin: number;
+  readonly bytesMax: number;
+}
+
+/** Doubt about a count of so many: three times its root. */
+const DEVIATIONS = 3;
+
+/**
+ * @param readShare p; 1: all was read
+ * @param referencedBytes of all units
+ */
+export function estimateDistinct(
+  sums: TableSums,
+  readShare: number,
+  referencedBytes: number,
+): Distinct {
+  const seen = sums.bytes / sums.share;
+  if (readShare >= 1) return { ...trackedRange(sums, seen) };
+  const one = sums.bytesInOne / sums.share;
+  const two = sums.bytesInTwo / sums.share;
+  const more = seen - one - two;
+  const most = Math.min(referencedBytes, one / readShare + two + more);
+  const clamp = (bytes: number): number => Math.max(seen, Math.min(bytes, most));
+  const withTwo = (inTwo: number): number => {
+    const pairs = inTwo / readShare ** 2;
+    const single = one / readShare - 2 * (1 - readShare) * pairs;
+    if (single >= 0) return clamp(single + pairs + more);
+    return clamp(seen + (one * one) / (2 * Math.max(1, inTwo)));
+  };
+  // At least one chunk more might have been seen twice.
+  const doubt = (DEVIATIONS * Math.sqrt(sums.chunksInTwo + 1)) / Math.max(1, sums.chunksInTwo);
+  const meanBytes = seen / Math.max(1, sums.chunks / sums.share);
+  const doubtBytes = two > 0 ? two * doubt : DEVIATIONS * meanBytes;
+  return {
+    bytes: withTwo(two),
+    bytesMin: withTwo(two + doubtBytes),
+    bytesMax: withTwo(Math.max(0, two - doubtBytes)),
+  };
+}
+
+/** Everything was read; fingerprints were thinned out. */
+function trackedRange(sums: TableSums, seen: number): Distinct {
+  const error = sums.share >= 1 ? 0 : (2 / Math.sqrt(Math.max(1, sums.chunks))) * seen;
+  return { bytes: seen, bytesMin: seen - error, bytesMax: seen + error };
+}
