@@ -16,17 +16,19 @@ export interface Distinct {
 /** Doubt about a count of so many: three times its root. */
 const DEVIATIONS = 3;
 
-/**
- * @param readShare p; 1: all was read
- * @param referencedBytes of all units
- */
-export function estimateDistinct(
-  sums: TableSums,
-  readShare: number,
-  referencedBytes: number,
-): Distinct {
+export interface Sampling {
+  /** p; 1: all was read. */
+  readonly readShare: number;
+  /** Of all units. */
+  readonly referencedBytes: number;
+  /** Chunks of a unit are chosen together: they count as one for the doubt. */
+  readonly chunksPerUnit: number;
+}
+
+export function estimateDistinct(sums: TableSums, sampling: Sampling): Distinct {
+  const { readShare, referencedBytes, chunksPerUnit } = sampling;
   const seen = sums.bytes / sums.share;
-  if (readShare >= 1) return { ...trackedRange(sums, seen) };
+  if (readShare >= 1) return trackedRange(sums, seen);
   const one = sums.bytesInOne / sums.share;
   const two = sums.bytesInTwo / sums.share;
   const more = seen - one - two;
@@ -39,9 +41,9 @@ export function estimateDistinct(
     return clamp(seen + (one * one) / (2 * Math.max(1, inTwo)));
   };
   // At least one chunk more might have been seen twice.
-  const doubt = (DEVIATIONS * Math.sqrt(sums.chunksInTwo + 1)) / Math.max(1, sums.chunksInTwo);
-  const meanBytes = seen / Math.max(1, sums.chunks / sums.share);
-  const doubtBytes = two > 0 ? two * doubt : DEVIATIONS * meanBytes;
+  const together = Math.max(1, chunksPerUnit);
+  const doubtChunks = DEVIATIONS * Math.sqrt(sums.chunksInTwo * together + together ** 2);
+  const doubtBytes = (doubtChunks / sums.share) * (sums.bytes / Math.max(1, sums.chunks));
   return {
     bytes: withTwo(two),
     bytesMin: withTwo(two + doubtBytes),

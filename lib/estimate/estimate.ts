@@ -5,11 +5,10 @@
 // distinct.ts says what that tells. Compression is told from frames as the store would make them.
 
 import { availableParallelism } from 'node:os';
-import { setImmediate } from 'node:timers/promises';
 import { expectDefined } from '../assert.ts';
 import { CHUNK_BYTES_DEFAULT } from '../dedup/chunking.ts';
 import { CodecId, formatCompression, type Compression } from '../dedup/codec.ts';
-import { copySecondsOf } from './copy-time.ts';
+import { copySecondsOf, measurePace } from './copy-time.ts';
 import { estimateDistinct } from './distinct.ts';
 import { createTable, FingerprintTable, type SharedTable } from './fingerprint-table.ts';
 import { ratioOf, type FrameSums } from './frame-sample.ts';
@@ -104,14 +103,17 @@ export async function estimate(request: EstimateRequest): Promise<EstimateReport
       request.onProgress?.({ files: counts.files, bytesRead, bytesTotal });
     },
   });
-  const found: Found = { request, counts, readShare, totals, tables };
+  // Files differ in size: what chance has really chosen.
+  const shareRead = readShare >= 1 ? 1 : totals.bytesRead / Math.max(1, counts.dataBytes);
+  const paceMs = measurePace();
+  const found: Found = { request, counts, readShare: shareRead, totals, tables, paceMs };
   const outcomes = chunkSizes.flatMap((_, size) =>
     request.compressions.map((__, codec) => predict(found, size, codec)),
   );
   return {
     trees: request.trees,
     counts,
-    readShare,
+    readShare: shareRead,
     bytesRead: totals.bytesRead,
     unreadable: walk.unreadable.paths,
     unreadableOmitted: walk.unreadable.omitted,
@@ -160,6 +162,7 @@ interface Found {
   readonly readShare: number;
   readonly totals: ReadingTotals;
   readonly tables: readonly SharedTable[];
+  readonly paceMs: number;
 }
 
 function predict(found: Found, sizeIndex: number, codecIndex: number): Outcome {
@@ -168,9 +171,10 @@ function predict(found: Found, sizeIndex: number, codecIndex: number): Outcome {
   const frames = expectDefined(size.frames[codecIndex], 'codec');
   const compression = expectDefined(request.compressions[codecIndex], 'compression');
   const table = new FingerprintTable(expectDefined(found.tables[sizeIndex], 'table')).sums();
-  const scale = readShare >= 1 ? 1 : 1 / readShare;
+  const scale = readShare > 0 ? 1 / readShare : 1;
   const referencedBytes = size.referencedBytes * scale;
-  const unique = estimateDistinct(table, readShare, referencedBytes);
+  const chunksPerUnit = size.chunks / Math.max(1, totals.units);
+  const unique = estimateDistinct(table, { readShare, referencedBytes, chunksPerUnit });
   const { ratio, error } = ratioOf(frames);
   const chunkMean = table.chunks === 0 ? 1 : table.bytes / table.chunks;
   const store = (uniqueBytes: number, share: number): number =>
@@ -208,7 +212,7 @@ function predict(found: Found, sizeIndex: number, codecIndex: number): Outcome {
 }
 
 function secondsOf(
-  { counts, totals }: Found,
+  { counts, totals, paceMs }: Found,
   data: {
     readonly size: ReadingTotals['sizes'][number];
     readonly frames: FrameSums;
@@ -226,6 +230,7 @@ function secondsOf(
     cutMs: perMebibyte(size.cutMs, totals.bytesRead),
     hashMs: perMebibyte(totals.hashMs, totals.bytesHashed),
     compressMs: perMebibyte(frames.milliseconds, frames.plainBytesDone),
+    paceMs,
     processors: availableParallelism(),
   });
 }
