@@ -39,6 +39,8 @@ import { FRAME_CHUNKS_MAX, type Frame, type FrameContent } from './frame.ts';
  */
 export const PACK_BYTES_TARGET = 512 * 1024;
 export const PACK_HEADER_BYTES = 64;
+/** What LMDB adds to a pack: its page header and tree entry, and on average half of the last page. */
+const LMDB_BYTES = 16 + 32 + 4096 / 2;
 const CHECKSUM_OFFSET = 40;
 const CHECKSUM_BYTES = 16;
 const COUNT_MAX = 0xffff - FRAME_CHUNKS_MAX;
@@ -56,6 +58,12 @@ export interface PackHeader {
   readonly count: number;
   /** One of PackKind. */
   readonly kind: number;
+}
+
+/** What records of chunks take in an arena, with their share of full packs around them. */
+export function bytesInArena(recordBytes: number, chunks: number): number {
+  const bytes = recordBytes + chunks * ENTRY_BYTES;
+  return bytes + Math.round((bytes / PACK_BYTES_TARGET) * (PACK_HEADER_BYTES + LMDB_BYTES));
 }
 
 /** Fills one pack. Reused: `reset` begins the next one in the same memory. */

@@ -9,6 +9,8 @@ import type {
   CheckpointOptions,
   CheckpointReport,
   DamageReport,
+  DuplicatesReport,
+  DuplicatesRequest,
   FsckOptions,
   FsckReport,
   GcOptions,
@@ -19,6 +21,8 @@ import type {
   ScrubReport,
   ScrubRequest,
   StoreStatistics,
+  UsageReport,
+  UsageRequest,
 } from '../store/contract.ts';
 import { openStore } from '../store/store.ts';
 import { findOwner, lockedBy } from './owner.ts';
@@ -40,6 +44,8 @@ export interface StoreAccess extends AsyncDisposable {
   scrub(request: ScrubRequest): Promise<ScrubReport>;
   damage(afterIno: number | undefined): Promise<DamageReport>;
   heal(request: HealRequest): Promise<HealReport>;
+  duplicates(request: DuplicatesRequest): Promise<DuplicatesReport>;
+  usage(request: UsageRequest): Promise<UsageReport>;
 }
 
 /**
@@ -77,6 +83,8 @@ async function openAlone(storePath: string): Promise<StoreAccess> {
     scrub: (request) => store.scrub(request),
     damage: (afterIno) => store.listDamage(afterInoOf(afterIno)),
     heal: (request) => store.heal(request),
+    duplicates: (request) => store.duplicates(request),
+    usage: (request) => store.usage(request),
     [Symbol.asyncDispose]: () => store.close(),
   };
 }
@@ -102,6 +110,14 @@ function askDaemon(storePath: string, client: ControlClient, pid: number): Store
     },
     damage: (afterIno) => client.request('damage', afterInoOf(afterIno)),
     heal: (request) => ask('heal', { tree: request.tree }, request),
+    duplicates: (request) => {
+      const { path, bytesMin, groupsMax } = request;
+      return ask('duplicates', { path, bytesMin, groupsMax }, request);
+    },
+    usage: (request) => {
+      const { paths, perPath, exclusive } = request;
+      return ask('usage', { paths: [...paths], perPath, exclusive }, request);
+    },
     [Symbol.asyncDispose]: async () => client[Symbol.dispose](),
   };
 }

@@ -8,15 +8,25 @@
 import { removeLastClose, writeLastClose } from '../control/last-close.ts';
 import { ControlServer } from '../control/server.ts';
 import { describeError, ExitCode, type ExitCodeNumber } from '../errors.ts';
-import { MountFlag, parseMountOptions, semanticsOf } from '../kernel/mount-options.ts';
+import {
+  MountFlag,
+  parseMountOptions,
+  semanticsOf,
+  type MountOptions as KernelOptions,
+} from '../kernel/mount-options.ts';
 import { serveMount, type ServedMount } from '../kernel/mount-session.ts';
-import { createLog, type Logger } from '../log.ts';
+import { openLog, type Logger } from '../log.ts';
 import { native } from '../native.ts';
+import { ActivityObserver } from '../observability/activity.ts';
+import { parseListenAddress } from '../observability/listen-address.ts';
+import { MetricsEndpoint } from '../observability/metrics-endpoint.ts';
 import { SlabPool } from '../slab-pool.ts';
 import type { Store } from '../store/contract.ts';
 import { openStore } from '../store/store.ts';
-import type { MountOptions } from './mount-options.ts';
-import { stopOnSignals } from './signals.ts';
+import { chunkBytesOf, logPathOf, type MountOptions } from './mount-options.ts';
+import { LiveSettings } from './settings/live-settings.ts';
+import { applyToStore, storeSettingsOf } from './settings/store-settings.ts';
+import { reloadOnHangup, stopOnSignals } from './signals.ts';
 import { readVersion } from './version.ts';
 
 /** Slabs of 1 MiB: what may be received and not yet chunked (DESIGN section 4). */
@@ -29,6 +39,8 @@ export interface Mounted {
   readonly pid: number;
   readonly chunkBytesMean: number;
   readonly compression: string;
+  /** Where metrics are served; undefined: nowhere. */
+  readonly metricsUrl: string | undefined;
 }
 
 /**
@@ -45,31 +57,44 @@ export async function serve(
   // What this process creates (store, log, socket) is for its owner alone. The modes of files in
   // the mount are not affected: the kernel has applied the callers' umask.
   process.umask(0o077);
-  const log = createLog(options.logPath);
+  const settings = new LiveSettings(options.storePath, options.given);
+  using daemonLog = openLog(logPathOf(settings.values, options), {
+    level: settings.values['log-level'],
+  });
+  const log = daemonLog.logger;
+  settings.onChange('log-level', (level) => daemonLog.setLevel(level));
+  reloadOnHangup(settings, daemonLog);
   const pool = new SlabPool(SLABS_MAX);
-  const mountOptions = parseMountOptions([options.options]);
+  const kernelOptions = parseMountOptions([settings.values.options]);
+  using metrics = new MetricsEndpoint(log);
+  await metrics.use(parseListenAddress(settings.values.metrics));
   const store = await openStore(options.storePath, {
+    ...storeSettingsOf(settings.values),
     create: true,
     migrate: true,
-    compression: options.compression,
-    chunkBytes: options.chunkBytes,
+    chunkBytes: chunkBytesOf(options.given),
     pool,
     log,
     background: true,
-    checkpointMinutes: options.checkpointMinutes,
-    semantics: semanticsOf(mountOptions),
-    isReadOnly: (mountOptions.flags & MountFlag.RDONLY) !== 0,
-    scrubDays: options.scrubDays,
+    semantics: semanticsOf(kernelOptions),
+    isReadOnly: (kernelOptions.flags & MountFlag.RDONLY) !== 0,
     mountpoint: options.mountpoint,
   });
   removeLastClose(store.path);
   let control: ControlServer | undefined;
   try {
-    const mount = await mountStore(store, pool, options, log);
+    applyToStore(settings, store);
+    settings.onChange('metrics', async (address) => metrics.use(parseListenAddress(address)));
+    // What was set before the lock was ours.
+    await settings.reload(log);
+    const mount = await mountStore({ store, pool, kernelOptions, options, log });
     surviveBugs(log);
-    control = await listen(store, options, log);
-    onMounted(describeMounted(store));
+    const observer = observe(store, mount, options);
+    metrics.serve(observer);
+    control = await listen({ store, observer, settings, options, log });
+    onMounted(describeMounted(store, metrics.url));
     await mount.closed;
+    metrics[Symbol.dispose]();
     log.info('final commit');
   } catch (error) {
     await closeStore(store, control, log);
@@ -79,19 +104,21 @@ export async function serve(
 }
 
 /** @returns when the mount answers */
-async function mountStore(
-  store: Store,
-  pool: SlabPool,
-  options: MountOptions,
-  log: Logger,
-): Promise<ServedMount> {
+async function mountStore(parts: {
+  readonly store: Store;
+  readonly pool: SlabPool;
+  readonly kernelOptions: KernelOptions;
+  readonly options: MountOptions;
+  readonly log: Logger;
+}): Promise<ServedMount> {
+  const { store, pool, kernelOptions, options, log } = parts;
   const mount = serveMount({
     native,
     filesystem: store.filesystem,
     pool,
     target: options.mountpoint,
     source: store.path,
-    options: parseMountOptions([options.options]),
+    options: kernelOptions,
     log,
   });
   stopOnSignals(mount, log);
@@ -99,24 +126,35 @@ async function mountStore(
   return mount;
 }
 
+function observe(store: Store, mount: ServedMount, { mountpoint }: MountOptions): ActivityObserver {
+  const version = readVersion();
+  return new ActivityObserver({ store, mountpoint, version, requests: () => mount.activity });
+}
+
 /** @returns undefined, with a warning, where the store's file system has no sockets */
-async function listen(
-  store: Store,
-  { mountpoint }: MountOptions,
-  log: Logger,
-): Promise<ControlServer | undefined> {
+async function listen(parts: {
+  readonly store: Store;
+  readonly observer: ActivityObserver;
+  readonly settings: LiveSettings;
+  readonly options: MountOptions;
+  readonly log: Logger;
+}): Promise<ControlServer | undefined> {
+  const { store, observer, settings, options, log } = parts;
+  const { mountpoint } = options;
   try {
-    return await ControlServer.listen({ store, mountpoint, version: readVersion(), log });
+    const version = readVersion();
+    return await ControlServer.listen({ store, observer, settings, mountpoint, version, log });
   } catch (error) {
     log.warn({ err: error }, 'no control socket: stats, gc and fsck cannot ask this daemon');
     return undefined;
   }
 }
 
-function describeMounted(store: Store): Mounted {
+function describeMounted(store: Store, metricsUrl: string | undefined): Mounted {
   const { chunkBytesMean, compression } = store.statistics();
   const { created, migratedFrom } = store;
-  return { created, migratedFrom, pid: process.pid, chunkBytesMean, compression };
+  const { pid } = process;
+  return { created, migratedFrom, pid, chunkBytesMean, compression, metricsUrl };
 }
 
 async function closeStore(

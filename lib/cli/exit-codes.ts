@@ -13,6 +13,7 @@ const meanings: Record<keyof typeof ExitCode, string> = {
   WRONG_FORMAT: 'the store has a format this version cannot read',
   STORE_CONFLICT: 'an option contradicts what was fixed when the store was created',
   STORE_INCONSISTENT: 'the parts of the store do not belong together',
+  BAD_CONFIG: "the store's config.toml has a mistake",
   NO_FUSE_DEVICE: '/dev/fuse or fusermount3 is missing',
   NO_PERMISSION: 'no permission',
   STORE_INSIDE_MOUNT: 'the store and the mount point contain one another',

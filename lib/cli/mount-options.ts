@@ -1,123 +1,102 @@
-// The options that `mount` and the daemon it starts have in common, and their way through argv.
+// The options that `mount` and the daemon it starts have in common, and their way through argv. What there is
+// to be set is in settings/table.ts.
 
 import { InvalidArgumentError, Option, type Command } from 'commander';
+import { resolve } from 'node:path';
 
-import { parseCompression } from '../dedup/codec.ts';
-import { chunkSizes, parseChunkSize } from './units.ts';
-
-/** A week. */
-const MINUTES_MAX = 7 * 24 * 60;
-/** Long enough to disturb nobody, short enough to find rot while another copy still exists. */
-const SCRUB_DAYS = 30;
+import { defaultLogPath } from './log-path.ts';
+import { flagsOf, readGiven, type GivenSettings } from './settings/given.ts';
+import {
+  faultOf,
+  choicesOf,
+  optionNames,
+  settingsTable,
+  valueOfText,
+  type OptionName,
+  type OptionValues,
+  type Settings,
+} from './settings/table.ts';
+import { parseChunkSize } from './units.ts';
 
 export interface MountOptions {
   readonly storePath: string;
   readonly mountpoint: string;
-  /** Comma-separated, as for mount(8). */
-  readonly options: string;
-  readonly compression: string | undefined;
-  readonly chunkBytes: number | undefined;
-  /** 0: no metadata checkpoints by time. */
-  readonly checkpointMinutes: number | undefined;
-  /** Days from one scrub to the next; 0: never by itself. */
-  readonly scrubDays: number;
-  /** undefined: standard error. */
-  readonly logPath: string | undefined;
+  /** What config.toml cannot override. */
+  readonly given: GivenSettings;
+  /** Serve in this process. */
+  readonly isForeground: boolean;
 }
 
-/** What commander hands to the action. */
-export interface MountFlags {
-  foreground?: true;
-  options?: string;
-  compression?: string;
-  chunkSize?: string;
-  checkpointMinutes?: string;
-  scrubDays?: string;
-  log?: string;
-  quiet?: true;
+/** What commander hands to the action: checked values, by names in camelCase. */
+export interface MountFlags extends Readonly<Record<string, unknown>> {
+  readonly foreground?: true;
+  readonly quiet?: true;
 }
 
 export function addMountOptions(command: Command): Command {
-  return command
-    .option('-o, --options <list>', 'mount options, e.g. ro,noatime', joinLists)
-    .option(
-      '--compression <codec>',
-      'for data stored from now on: lz4, zstd[:n], zlib[:n] or none (default: lz4)',
-      checkCompression,
-    )
-    .addOption(
-      new Option(
-        '--chunk-size <size>',
-        'mean chunk size, fixed when the store is created (default: 32K)',
-      ).choices(chunkSizes),
-    )
-    .option(
-      '--checkpoint-minutes <n>',
-      'copy the metadata into the block store so often, for fsck --rebuild; 0: never (default: 60)',
-      checkMinutes,
-    )
-    .option(
-      '--scrub-days <days>',
-      `verify all data so many days after the last time; 0: never (default: ${SCRUB_DAYS})`,
-      checkDays,
-    )
-    .option('--log <file>', "the daemon's log (default: in /var/log/dedupfs)");
+  for (const name of optionNames) command.addOption(optionFor(name));
+  return command;
 }
 
-export function toMountOptions(paths: {
-  storePath: string;
-  mountpoint: string;
-  logPath: string | undefined;
-  flags: MountFlags;
-}): MountOptions {
-  const { storePath, mountpoint, logPath, flags } = paths;
-  return {
-    storePath,
-    mountpoint,
-    logPath,
-    options: flags.options ?? '',
-    compression: flags.compression,
-    scrubDays: Number(flags.scrubDays ?? SCRUB_DAYS),
-    chunkBytes: flags.chunkSize === undefined ? undefined : parseChunkSize(flags.chunkSize),
-    checkpointMinutes:
-      flags.checkpointMinutes === undefined ? undefined : Number(flags.checkpointMinutes),
-  };
+function optionFor(name: OptionName): Option {
+  const { placeholder, meaning, default: value } = settingsTable[name];
+  if (name === 'options') {
+    const note = 'and what is below as NAME=VALUE';
+    return new Option(`-o, --options <${placeholder}>`, `${meaning}; ${note}`)
+      .argParser(joinLists)
+      .helpGroup('Options:');
+  }
+  const group =
+    name === 'chunk-size' ? 'For a new store:' : 'Settings, which config.toml may have as well:';
+  const option = new Option(`--${name} <${placeholder}>`, `${meaning} (default: ${value})`);
+  const choices = choicesOf(name);
+  if (choices === undefined) option.argParser((text) => checkFlag(name, text));
+  else option.choices(choices);
+  return option.helpGroup(group);
 }
 
-/** The arguments that make `dedupfs daemon` arrive at the same MountOptions. */
-export function daemonArguments(options: MountOptions, flags: MountFlags): string[] {
-  const pairs: (readonly [string, string | undefined])[] = [
-    ['--options', flags.options],
-    ['--compression', flags.compression],
-    ['--chunk-size', flags.chunkSize],
-    ['--checkpoint-minutes', flags.checkpointMinutes],
-    ['--scrub-days', flags.scrubDays],
-    ['--log', options.logPath],
-  ];
-  const given = pairs.flatMap(([name, value]) => (value === undefined ? [] : [`${name}=${value}`]));
-  return ['daemon', ...given, '--', options.storePath, options.mountpoint];
-}
-
-/** @throws UserError USAGE before anything is started */
-function checkCompression(text: string): string {
-  parseCompression(text);
-  return text;
-}
-
-/** As text, as it goes on to the daemon. */
-function checkMinutes(text: string): string {
-  const minutes = Number(text);
-  if (text.trim() !== '' && minutes >= 0 && minutes <= MINUTES_MAX) return text;
-  throw new InvalidArgumentError(`use minutes from 0 to ${MINUTES_MAX}, such as 60`);
-}
-
-/** Kept as text, so that it can be handed on as it was given. */
-function checkDays(text: string): string {
-  if (/^\d{1,5}(\.\d+)?$/.test(text)) return text;
-  throw new InvalidArgumentError('use a number of days, such as 30 or 0.5');
+function checkFlag(name: OptionName, text: string): string | number {
+  const isPath = name === 'log' && text !== 'auto';
+  const value = valueOfText(name, isPath ? resolve(text) : text);
+  const fault = faultOf(name, value);
+  // Commander says itself that it is invalid.
+  if (fault !== undefined) throw new InvalidArgumentError(fault.replace(/^is invalid; /, ''));
+  return value;
 }
 
 /** -o a -o b,c is the same as -o a,b,c. */
 function joinLists(list: string, previous: string | undefined): string {
   return previous === undefined ? list : `${previous},${list}`;
+}
+
+/** @throws UserError USAGE  names the mount option that is wrong */
+export function givenBy(flags: MountFlags): GivenSettings {
+  const values = optionNames.map((name) => [name, flags[camelCase(name)]]);
+  return readGiven(
+    Object.fromEntries(values.filter(([, value]) => value !== undefined)) as Partial<OptionValues>,
+  );
+}
+
+function camelCase(name: string): string {
+  return name.replaceAll(/-([a-z])/g, (_, letter: string) => letter.toUpperCase());
+}
+
+/** The arguments that make `dedupfs daemon` arrive at the same MountOptions. */
+export function daemonArguments({ storePath, mountpoint, given }: MountOptions): string[] {
+  return ['daemon', ...flagsOf(given), '--', storePath, mountpoint];
+}
+
+/** undefined: not asked for. */
+export function chunkBytesOf({ flags, listed }: GivenSettings): number | undefined {
+  const size = flags['chunk-size'] ?? listed['chunk-size'];
+  return size === undefined ? undefined : parseChunkSize(size);
+}
+
+/** undefined: standard error. */
+export function logPathOf(
+  { log }: Pick<Settings, 'log'>,
+  { storePath, isForeground }: Pick<MountOptions, 'storePath' | 'isForeground'>,
+): string | undefined {
+  if (log !== 'auto') return log;
+  return isForeground ? undefined : defaultLogPath(storePath);
 }

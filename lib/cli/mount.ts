@@ -11,17 +11,19 @@ import { migrationProgress } from '../store/migrations/migrate.ts';
 import { serve, type Mounted } from './daemon.ts';
 import { helpEnd } from './exit-codes.ts';
 import { launchDaemon, type DaemonMessage } from './launch.ts';
-import { defaultLogPath } from './log-path.ts';
 import {
   addMountOptions,
   daemonArguments,
-  toMountOptions,
+  givenBy,
+  logPathOf,
   type MountFlags,
   type MountOptions,
 } from './mount-options.ts';
 import { realpathAsFarAsItExists } from './place.ts';
 import { checkBeforeMount } from './preflight.ts';
 import { ProgressBar, quietOption } from './progress.ts';
+import { readConfig } from './settings/config-file.ts';
+import { mergeSettings } from './settings/merge.ts';
 import { formatBytes } from './units.ts';
 
 /** How often a person who waits is told of it. */
@@ -48,9 +50,15 @@ export function mountCommand(): Command {
         ],
         [
           ...(['OK', 'FAILED', 'USAGE', 'NO_STORE', 'LOCKED', 'WRONG_FORMAT'] as const),
-          ...(['STORE_CONFLICT', 'STORE_INCONSISTENT', 'NO_FUSE_DEVICE', 'NO_PERMISSION'] as const),
-          ...(['STORE_INSIDE_MOUNT', 'NO_MOUNTPOINT', 'MOUNTPOINT_NOT_EMPTY'] as const),
-          ...(['DISK_FULL', 'BUSY', 'MOUNT_FAILED', 'INTERRUPTED'] as const),
+          ...(['STORE_CONFLICT', 'STORE_INCONSISTENT', 'BAD_CONFIG', 'NO_FUSE_DEVICE'] as const),
+          ...(['NO_PERMISSION', 'STORE_INSIDE_MOUNT', 'NO_MOUNTPOINT'] as const),
+          ...([
+            'MOUNTPOINT_NOT_EMPTY',
+            'DISK_FULL',
+            'BUSY',
+            'MOUNT_FAILED',
+            'INTERRUPTED',
+          ] as const),
         ],
       ),
     )
@@ -66,15 +74,20 @@ export function daemonCommand(): Command {
 async function mount(store: string, dir: string, flags: MountFlags): Promise<void> {
   const storePath = realpathAsFarAsItExists(resolve(store));
   const mountpoint = resolveMountpoint(dir);
-  const logPath = logPathOf(flags, storePath);
-  const kernelOptions = parseMountOptions([flags.options ?? '']);
+  const given = givenBy(flags);
+  const isForeground = flags.foreground === true;
+  const options: MountOptions = { storePath, mountpoint, given, isForeground };
+  const settings = mergeSettings(readConfig(storePath).values, given);
+  const logPath = logPathOf(settings, options);
+  const kernelOptions = parseMountOptions([settings.options]);
   await checkBeforeMount({ storePath, mountpoint, logPath, options: kernelOptions });
-  const options = toMountOptions({ storePath, mountpoint, logPath, flags });
-  if (logPath === undefined) {
-    process.exitCode = await serve(options, (mounted) => announce(options, mounted));
+  const mounted = (it: Mounted): void => announce({ storePath, mountpoint, logPath }, it);
+  // Only a mount in front has no log of its own.
+  if (isForeground || logPath === undefined) {
+    process.exitCode = await serve(options, mounted);
     return;
   }
-  announce(options, await launchWithBar(options, flags, logPath));
+  mounted(await launchWithBar(options, flags, logPath));
 }
 
 async function launchWithBar(
@@ -82,7 +95,9 @@ async function launchWithBar(
   flags: MountFlags,
   logPath: string,
 ): Promise<Mounted> {
-  using bar = new ProgressBar('mount', formatBytes, flags);
+  using bar = new ProgressBar('mount', formatBytes, {
+    quiet: flags['quiet'] === true ? true : undefined,
+  });
   // A migration keeps the daemon too busy to tell; how far it is, its copy tells.
   const timer = setInterval(() => {
     const progress = migrationProgress(options.storePath);
@@ -91,16 +106,10 @@ async function launchWithBar(
     else bar.update(progress.bytesDone, progress.bytesTotal);
   }, PROGRESS_MS);
   try {
-    return await launchDaemon(daemonArguments(options, flags), logPath);
+    return await launchDaemon(daemonArguments(options), logPath);
   } finally {
     clearInterval(timer);
   }
-}
-
-/** undefined: standard error, for a mount in front without --log. */
-function logPathOf(flags: MountFlags, storePath: string): string | undefined {
-  if (flags.log !== undefined) return resolve(flags.log);
-  return flags.foreground === true ? undefined : defaultLogPath(storePath);
 }
 
 function announce(
@@ -108,10 +117,10 @@ function announce(
     storePath,
     mountpoint,
     logPath,
-  }: { storePath: string; mountpoint: string; logPath?: string | undefined },
+  }: { storePath: string; mountpoint: string; logPath: string | undefined },
   mounted: Mounted,
 ): void {
-  const { created, migratedFrom, pid, chunkBytesMean, compression } = mounted;
+  const { created, migratedFrom, pid, chunkBytesMean, compression, metricsUrl } = mounted;
   if (created) {
     const how = `chunks of ${formatBytes(chunkBytesMean)}, compression ${compression}`;
     process.stdout.write(`created store ${storePath} (${how})\n`);
@@ -123,11 +132,12 @@ function announce(
     );
   }
   const log = logPath === undefined ? '' : `, log ${logPath}`;
-  process.stdout.write(`mounted ${storePath} on ${mountpoint} (process ${pid}${log})\n`);
+  const metrics = metricsUrl === undefined ? '' : `, metrics ${metricsUrl}/metrics`;
+  process.stdout.write(`mounted ${storePath} on ${mountpoint} (process ${pid}${log}${metrics})\n`);
 }
 
 async function runDaemon(storePath: string, mountpoint: string, flags: MountFlags): Promise<void> {
-  const options = toMountOptions({ storePath, mountpoint, logPath: flags.log, flags });
+  const options = { storePath, mountpoint, given: givenBy(flags), isForeground: false };
   const state = { isMounted: false };
   try {
     process.exitCode = await serve(options, (mounted) => {

@@ -9,6 +9,7 @@ import {
   CANCELLED_CODE,
   encodeLine,
   parseReply,
+  REQUEST_BYTES_MAX,
   RESPONSE_BYTES_MAX,
   type ErrorBody,
   type Reply,
@@ -89,12 +90,14 @@ export class ControlClient implements Disposable {
     params: Params<M>,
     onProgress: ((progress: Progress<M>) => void) | undefined,
   ): Promise<Results[M]> {
+    const line = encodeLine({ id, method, params });
+    if (Buffer.byteLength(line) > REQUEST_BYTES_MAX) return Promise.reject(tooLong(line));
     return new Promise((resolve, reject) => {
       const settle = resolve as (result: unknown) => void;
       const report = onProgress as ((progress: unknown) => void) | undefined;
       this.#pending.set(id, { resolve: settle, reject, onProgress: report });
       if (!this.#socket.writable) this.#failAll();
-      else this.#socket.write(encodeLine({ id, method, params }));
+      else this.#socket.write(line);
     });
   }
 
@@ -151,6 +154,11 @@ function connectTo(path: string): Promise<Socket> {
       reject(error);
     });
   });
+}
+
+function tooLong(line: string): UserError {
+  const what = `a request of ${line.length} bytes, a daemon takes ${REQUEST_BYTES_MAX}`;
+  return new UserError(ExitCode.USAGE, 'DEDUPFS_TOO_LONG', `${what}; name fewer paths at once`);
 }
 
 function untrusted(storePath: string, defect: string): UserError {

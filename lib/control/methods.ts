@@ -3,10 +3,13 @@
 
 import { z } from 'zod';
 
+import type { Activity } from '../observability/activity.ts';
 import type {
   CheckpointProgress,
   CheckpointReport,
   DamageReport,
+  DuplicatesProgress,
+  DuplicatesReport,
   FsckProgress,
   FsckReport,
   GcPlan,
@@ -17,7 +20,10 @@ import type {
   ScrubProgress,
   ScrubReport,
   StoreStatistics,
+  UsageProgress,
+  UsageReport,
 } from '../store/contract.ts';
+import type { SettingChange, SettingState } from './settings.ts';
 
 const nothing = z.object({});
 
@@ -34,6 +40,7 @@ const gcParams = z.object({
 export const paramsOf = {
   ping: nothing,
   stats: nothing,
+  activity: nothing,
   gcPlan: gcParams,
   gc: gcParams,
   fsck: z.object({ level: z.enum(['quick', 'full'], "must be 'quick' or 'full'") }),
@@ -53,6 +60,33 @@ export const paramsOf = {
   heal: z.object({
     /** As the daemon sees it. */
     tree: z.string('must be an absolute path').regex(/^\/[^\0]*$/, 'must be an absolute path'),
+  }),
+  usage: z.object({
+    /** From the root of the mount, beginning with '/'. */
+    paths: z
+      .array(z.string('must be absolute').regex(/^\/[^\0]*$/, 'must be absolute'), 'must be a list')
+      .min(1, 'must name at least one'),
+    /** Report for each path, not for all of them together alone. */
+    perPath: z.boolean('must be true or false'),
+    /** Count what deleting would give back. */
+    exclusive: z.boolean('must be true or false'),
+  }),
+  duplicates: z.object({
+    /** A directory, from the root of the mount. */
+    path: z.string('must be absolute').regex(/^\/[^\0]*$/, 'must be absolute'),
+    /** Smaller files are left out. */
+    bytesMin: z.number('must be at least 0').gte(0, 'must be at least 0'),
+    /** Groups told. */
+    groupsMax: z
+      .int('must be an integer from 1 to 1000')
+      .gte(1, 'must be from 1 to 1000')
+      .lte(1000, 'must be from 1 to 1000'),
+  }),
+  settings: nothing,
+  configure: z.object({
+    name: z.string('must be the name of a setting'),
+    /** As on the command line; absent: back to the default. */
+    value: z.string('must be a text').exactOptional(),
   }),
   commit: nothing,
   awaitClose: nothing,
@@ -74,6 +108,8 @@ export interface Pong {
 export interface Results {
   ping: Pong;
   stats: StoreStatistics;
+  /** What the mount is busy with now, and sums since it began: rates come from two answers. */
+  activity: Activity;
   gcPlan: GcPlan;
   // All that take long end early when they are cancelled or the connection ends. gc, scrub and heal
   // answer with `isComplete: false` then, and go on when they are asked for again; the others fail with
@@ -84,6 +120,11 @@ export interface Results {
   scrub: ScrubReport;
   damage: DamageReport;
   heal: HealReport;
+  usage: UsageReport;
+  duplicates: DuplicatesReport;
+  settings: { readonly settings: readonly SettingState[] };
+  /** Answered when it is written to config.toml and, where that is possible, in force. */
+  configure: SettingChange;
   commit: NoResult;
   /**
    * Answered when the store is closed: `dedupfs umount` learns so how the final commit went. Who has
@@ -101,6 +142,8 @@ export interface Progresses {
   checkpoint: CheckpointProgress;
   scrub: ScrubProgress;
   heal: HealProgress;
+  usage: UsageProgress;
+  duplicates: DuplicatesProgress;
 }
 
 export type Progress<M extends Method> = M extends keyof Progresses ? Progresses[M] : never;

@@ -12,8 +12,8 @@
 import { ExitCode, UserError, type ExitCodeNumber } from '../errors.ts';
 import { paramsOf, type Method, type Params } from './methods.ts';
 
-/** Longest request line. The largest real one is under 200 bytes; the rest is room to grow. */
-export const REQUEST_BYTES_MAX = 16 * 1024;
+/** Longest request line: `du` of ten thousand paths. All others are under 200 bytes. */
+export const REQUEST_BYTES_MAX = 1024 * 1024;
 /** Longest response line: a gc plan of 100,000 arenas (100 TiB) at 100 bytes each, with room. */
 export const RESPONSE_BYTES_MAX = 32 * 1024 * 1024;
 /** Requests of one connection under way at once. */

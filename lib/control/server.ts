@@ -1,39 +1,28 @@
-// Answers requests about a mounted store from other processes (see protocol.ts). Runs in the daemon.
+// The socket of a mounted store that other processes ask on (see protocol.ts). Runs in the daemon.
 // Whoever can open the socket file may ask: it is mode 0600 in the store's directory, which has mode 0700
 // (store/safe-entries.ts). So the peer is the owner of the store or root, and needs no other proof.
 
 import { rmSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 
-import { describeError, DedupfsError, ExitCode, UserError } from '../errors.ts';
 import type { Logger } from '../log.ts';
+import type { Activity } from '../observability/activity.ts';
 import type { Store } from '../store/contract.ts';
-import { LineSplitter } from './lines.ts';
-import type { Pong } from './methods.ts';
-import {
-  CANCELLED_CODE,
-  CONNECTIONS_MAX,
-  encodeLine,
-  parseRequest,
-  PROGRESS_INTERVAL_MS,
-  ProtocolError,
-  REQUEST_BYTES_MAX,
-  REQUESTS_MAX,
-  type ErrorBody,
-  type Reply,
-  type Request,
-} from './protocol.ts';
+import { Answers } from './answers.ts';
+import { Connection } from './connection.ts';
+import { CONNECTIONS_MAX } from './protocol.ts';
+import type { SettingsControl } from './settings.ts';
 import { SocketPath } from './socket-path.ts';
 
-/** Unsent bytes beyond which progress events are dropped: the peer does not read. */
-const UNSENT_BYTES_MAX = 64 * 1024;
 /** At the end, a peer that does not read its last answer is not waited for any longer. */
 const LAST_WORDS_MS = 1000;
 
 export interface ControlOptions {
   readonly store: Store;
+  readonly observer: { take(): Activity };
   readonly mountpoint: string;
   readonly version: string;
+  readonly settings: SettingsControl;
   readonly log: Logger;
 }
 
@@ -44,8 +33,7 @@ export class ControlServer {
   readonly #server: Server;
   readonly #connections = new Set<Connection>();
   readonly #closing: { promise: Promise<void>; settle: (error: Error | undefined) => void };
-  /** What runs now and goes through the whole store, by what may not run twice. */
-  readonly #longRunning = new Map<Exclusion, string>();
+  readonly #answers: Answers;
   /** Set when no more connections come; resolves when the last one has ended. */
   #ended: Promise<void> | undefined;
 
@@ -54,6 +42,7 @@ export class ControlServer {
     this.#path = new SocketPath(options.store.path);
     this.#server = createServer((socket) => this.#accept(socket));
     this.#closing = deferred();
+    this.#answers = new Answers({ ...options, closed: this.#closing.promise });
   }
 
   /** The caller holds the lock of the store, so a socket file already there is a dead one's. */
@@ -105,183 +94,11 @@ export class ControlServer {
       socket.destroy();
       return;
     }
-    const connection = new Connection(socket, (...args) => this.#run(...args));
+    const connection = new Connection(socket, (...args) => this.#answers.run(...args));
     this.#connections.add(connection);
     socket.on('error', (error) => this.#options.log.debug({ err: error }, 'control connection'));
     socket.on('close', () => this.#connections.delete(connection));
   }
-
-  async #run(
-    request: StoreRequest,
-    onProgress: (progress: unknown) => void,
-    signal: AbortSignal,
-  ): Promise<unknown> {
-    const { store } = this.#options;
-    switch (request.method) {
-      case 'ping':
-        return this.#pong();
-      case 'stats':
-        return store.statistics();
-      case 'gcPlan':
-        return store.planGc(request.params.threshold);
-      case 'gc': {
-        const options = { ...request.params, onProgress, signal };
-        return this.#exclusively('checks', 'gc', () => store.gc(options));
-      }
-      case 'fsck': {
-        const options = { ...request.params, onProgress, signal };
-        return this.#exclusively('checks', 'fsck', () => store.fsck(options));
-      }
-      case 'scrub': {
-        const options = { ...request.params, onProgress, signal };
-        return this.#exclusively('scrub', 'scrub', () => store.scrub(options));
-      }
-      case 'damage':
-        return store.listDamage(request.params);
-      case 'heal': {
-        const options = { ...request.params, onProgress, signal };
-        return this.#exclusively('heal', 'heal', () => store.heal(options));
-      }
-      case 'checkpoint':
-        return store.checkpoint({ ...request.params, onProgress, signal });
-      case 'commit':
-        await store.commit();
-        return {};
-      case 'awaitClose':
-        await this.#closing.promise;
-        return {};
-    }
-  }
-
-  #pong(): Pong {
-    const { mountpoint, version } = this.#options;
-    return { pid: process.pid, mountpoint, version };
-  }
-
-  async #exclusively<T>(what: Exclusion, name: string, task: () => Promise<T>): Promise<T> {
-    const running = this.#longRunning.get(what);
-    if (running !== undefined) {
-      const message = `${running} is already running on this store; try again later`;
-      throw new UserError(ExitCode.BUSY, 'DEDUPFS_BUSY', message);
-    }
-    this.#longRunning.set(what, name);
-    try {
-      return await task();
-    } finally {
-      this.#longRunning.delete(what);
-    }
-  }
-}
-
-/** Those that concern the store; the other concerns a connection. */
-type StoreRequest = Exclude<Request, { readonly method: 'cancel' }>;
-
-/** gc and fsck exclude one another; scrub and heal get along with all but their own kind. */
-type Exclusion = 'checks' | 'scrub' | 'heal';
-
-/** @param signal the client is gone or has cancelled the request: nobody waits for the result */
-type Run = (
-  request: StoreRequest,
-  onProgress: (progress: unknown) => void,
-  signal: AbortSignal,
-) => Promise<unknown>;
-
-/** One client: reads its lines, runs its requests, writes the replies. */
-class Connection {
-  readonly #socket: Socket;
-  readonly #run: Run;
-  readonly #lines = new LineSplitter(REQUEST_BYTES_MAX);
-  /** Of the requests under way, by their id. */
-  readonly #cancellations = new Map<number, AbortController>();
-  #underWay = 0;
-
-  constructor(socket: Socket, run: Run) {
-    this.#socket = socket;
-    this.#run = run;
-    socket.on('data', (piece) => this.#receive(piece));
-    socket.on('close', () => {
-      for (const cancellation of this.#cancellations.values()) cancellation.abort(cancelled());
-    });
-  }
-
-  end(): void {
-    this.#socket.end();
-  }
-
-  destroy(): void {
-    this.#socket.destroy();
-  }
-
-  #receive(piece: Buffer): void {
-    const lines = this.#lines.push(piece);
-    if (lines === undefined) {
-      const message = `a request may have ${REQUEST_BYTES_MAX} bytes`;
-      this.#send({ id: null, error: bodyOf(new ProtocolError('DEDUPFS_TOO_LONG', message, null)) });
-      // What follows cannot be told apart from the rest of the line.
-      this.#socket.removeAllListeners('data');
-      this.#socket.destroySoon();
-      return;
-    }
-    for (const line of lines) void this.#answer(line);
-  }
-
-  async #answer(line: string): Promise<void> {
-    let id: number | null = null;
-    this.#underWay += 1;
-    try {
-      const request = parseRequest(line);
-      id = request.id;
-      if (this.#underWay > REQUESTS_MAX) {
-        throw new ProtocolError('DEDUPFS_BUSY', `at most ${REQUESTS_MAX} requests at once`, id);
-      }
-      this.#send({ id, result: await this.#runCancellably(request) });
-    } catch (error) {
-      if (error instanceof ProtocolError) id = error.id;
-      this.#send({ id, error: bodyOf(error) });
-    } finally {
-      this.#underWay -= 1;
-    }
-  }
-
-  async #runCancellably(request: Request): Promise<unknown> {
-    if (request.method === 'cancel') {
-      this.#cancellations.get(request.params.request)?.abort(cancelled());
-      return {};
-    }
-    const { id } = request;
-    const cancellation = new AbortController();
-    this.#cancellations.set(id, cancellation);
-    try {
-      return await this.#run(request, this.#progressOf(id), cancellation.signal);
-    } finally {
-      if (this.#cancellations.get(id) === cancellation) this.#cancellations.delete(id);
-    }
-  }
-
-  #progressOf(id: number): (progress: unknown) => void {
-    let sentMs = 0;
-    return (progress) => {
-      const nowMs = performance.now();
-      if (nowMs - sentMs < PROGRESS_INTERVAL_MS) return;
-      if (this.#socket.writableLength > UNSENT_BYTES_MAX) return;
-      sentMs = nowMs;
-      this.#send({ id, progress });
-    };
-  }
-
-  #send(reply: Reply): void {
-    if (this.#socket.writable) this.#socket.write(encodeLine(reply));
-  }
-}
-
-function cancelled(): UserError {
-  return new UserError(ExitCode.INTERRUPTED, CANCELLED_CODE, 'cancelled');
-}
-
-function bodyOf(error: unknown): ErrorBody {
-  const message = describeError(error);
-  if (error instanceof DedupfsError) return { code: error.code, message, exitCode: error.exitCode };
-  return { code: 'DEDUPFS_FAILED', message, exitCode: ExitCode.FAILED };
 }
 
 function deferred(): { promise: Promise<void>; settle: (error: Error | undefined) => void } {

@@ -6,6 +6,7 @@ import { expectDefined } from '../assert.ts';
 import type { CutParameters } from '../native.ts';
 import type { Slab } from '../slab-pool.ts';
 import type { Compression } from './codec.ts';
+import type { CompressionChoice } from './compression-choice.ts';
 import {
   JOB_BYTES_MAX,
   SLOTS_PER_WORKER,
@@ -18,7 +19,7 @@ import {
 
 export interface WorkerPoolOptions {
   readonly cut: CutParameters;
-  readonly compression: Compression;
+  readonly compression: CompressionChoice;
   readonly fingerprintKey: Uint8Array;
   /** Called once when a worker dies: nothing more can be stored. */
   onFailure(error: Error): void;
@@ -88,7 +89,7 @@ class Thread {
     });
     const workerData: WorkerSetup = {
       cut: options.cut,
-      compression: options.compression,
+      compression: options.compression.current,
       fingerprintKey: options.fingerprintKey,
       outputs,
       stagingBytes,
@@ -149,6 +150,11 @@ class Thread {
     return port1;
   }
 
+  /** For what it stores from now on. */
+  useCompression(compression: Compression): void {
+    this.#post({ kind: 'compression', compression });
+  }
+
   async close(): Promise<void> {
     this.#isClosing = true;
     await this.#worker.terminate();
@@ -164,6 +170,9 @@ export class WorkerPool {
     const count = Math.max(1, availableParallelism() - 1);
     const stagingBytes = stagingBytesFor(options.cut);
     this.#threads = Array.from({ length: count }, () => new Thread(options, stagingBytes));
+    options.compression.onChange = (compression) => {
+      for (const thread of this.#threads) thread.useCompression(compression);
+    };
     // Interleaved, so that neighbouring jobs go to different threads.
     this.#free = Array.from({ length: SLOTS_PER_WORKER }, (_, slot) =>
       this.#threads.map((thread) => expectDefined(thread.slots[slot], 'slot')),

@@ -42,6 +42,8 @@ export interface WireSegment {
 export type ToWorker =
   | ConnectMessage
   | { readonly kind: 'slab'; readonly index: number; readonly place: Slab['place'] }
+  /** What is stored after this is compressed so. */
+  | { readonly kind: 'compression'; readonly compression: Compression }
   | { readonly kind: 'cut'; readonly slot: number; readonly segments: readonly WireSegment[] }
   /** `chunks`: numbers of the new chunks, counted over all segments, holes left out. */
   | { readonly kind: 'store'; readonly slot: number; readonly chunks: Uint32Array };

@@ -6,7 +6,7 @@ import { assert, expectDefined } from '../assert.ts';
 import { createKeyedHash, DIGEST_BYTES } from '../blake3.ts';
 import { native } from '../native.ts';
 import { SLAB_BYTES } from '../slab-pool.ts';
-import { CodecId, createCompressor } from './codec.ts';
+import { CodecId, codedCompressor } from './codec.ts';
 import { serveDecodes } from './decode-server.ts';
 import { groupChunks } from './frame-groups.ts';
 import { cutSegment, HOLE_FLAG } from './segmenter.ts';
@@ -23,7 +23,7 @@ interface Slot {
 const setup = workerData as WorkerSetup;
 const port = expectDefined(parentPort ?? undefined, 'the port of a worker');
 const hash = createKeyedHash(Buffer.from(setup.fingerprintKey));
-const compressor = createCompressor(setup.compression);
+let coded = codedCompressor(setup.compression);
 const slabs: Buffer[] = [];
 const slots: Slot[] = setup.outputs.map((output) => ({
   staging: undefined,
@@ -38,6 +38,9 @@ port.on('message', (message: ToWorker) => {
       return;
     case 'decoder':
       serveDecodes(message.port, hash);
+      return;
+    case 'compression':
+      coded = codedCompressor(message.compression);
       return;
     case 'cut':
       post(cut(message.slot, message.segments));
@@ -112,9 +115,9 @@ function store(slotIndex: number, chunks: Uint32Array): FromWorker {
   const fresh = Array.from(chunks, (number) => expectDefined(slot.chunks[number], 'chunk'));
   for (const frame of groupChunks(fresh)) {
     const plain = staging.subarray(frame.offset, frame.offset + frame.bytes);
-    const bytes = compressor.compress(plain, slot.output.subarray(end, end + frame.bytes));
+    const bytes = coded.compressor.compress(plain, slot.output.subarray(end, end + frame.bytes));
     if (bytes > 0) {
-      stored.push({ chunkCount: frame.chunkCount, bytes, codec: setup.compression.codec });
+      stored.push({ chunkCount: frame.chunkCount, bytes, codec: coded.codec });
       end += bytes;
     } else {
       // Nothing gained: each chunk is a frame of its own, so that one can be read without the others.

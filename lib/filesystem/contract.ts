@@ -25,6 +25,14 @@ export interface Caller {
   readonly pid: number;
 }
 
+/** Who asks for an xattr. Some take long to make. */
+export interface XattrAsker extends Caller {
+  /** Nobody waits for the value any more. */
+  readonly signal: AbortSignal;
+  /** Only the value's length is looked at; more than that will do. */
+  readonly wantsLength: boolean;
+}
+
 /** A moment: `sec` may be negative (before 1970); `nsec` in [0, 1e9) always counts forward. */
 export interface Timestamp {
   readonly sec: number;
@@ -267,8 +275,8 @@ export interface FileSystem {
   ): void;
   releaseDirectory(fh: FileHandle): void;
 
-  /** @throws ENODATA EOPNOTSUPP */
-  getXattr(ino: Ino, name: Buffer): Buffer;
+  /** @throws ENODATA EOPNOTSUPP EINTR, also as a rejection */
+  getXattr(ino: Ino, name: Buffer, asker: XattrAsker): Buffer | Promise<Buffer>;
   /** Names, each closed by a NUL, in one buffer; trusted.* for root alone. */
   listXattr(ino: Ino, caller: Caller): Buffer;
   /**

@@ -13,6 +13,7 @@ import type { Attributes, Caller, Ino, Semantics } from './contract.ts';
 import type { CommitGate } from './gate.ts';
 import type { KernelListings } from './kernel-listings.ts';
 import type { OrphanReclaimer } from './orphans.ts';
+import type { InodeUsage } from './usage-attributes.ts';
 
 /** The store's side of a change: may it happen, is there room, when is it durable. */
 export interface ChangeControl {
@@ -39,6 +40,11 @@ export interface Core {
   readonly log: Logger;
   /** A read of the file met damage; returns whether that is worth a line in the log. */
   noteDamage(ino: number): boolean;
+  /**
+   * What a regular file or a directory takes of the store. Given up when the signal comes.
+   * @throws EINTR, also as a rejection
+   */
+  usageOf(inode: Inode, signal: AbortSignal): InodeUsage | Promise<InodeUsage>;
 }
 
 const SET_USER_ID = 0o4000;

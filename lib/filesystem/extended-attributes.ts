@@ -4,8 +4,14 @@ import { Errno } from '../errno.ts';
 import { posixError } from '../errors.ts';
 import { HAS_XATTRS, type Inode } from '../metastore/inodes.ts';
 import { isAclName, removeAcl, setAcl } from './acls.ts';
-import type { Caller } from './contract.ts';
+import type { Caller, XattrAsker } from './contract.ts';
 import { deleteXattr, findXattr, putXattr, touchStatus, type Core } from './core.ts';
+import {
+  checkUsageAsker,
+  formatUsage,
+  isUsageName,
+  usageAttributeRoom,
+} from './usage-attributes.ts';
 
 const XATTR_CREATE = 1;
 const XATTR_REPLACE = 2;
@@ -18,11 +24,31 @@ const LIST_BYTES_MAX = 64 * 1024;
 const PREFIXES = ['user.', 'trusted.', 'security.'];
 
 /** @throws ENODATA EOPNOTSUPP */
-export function getXattr(core: Core, inode: Inode, name: Buffer): Buffer {
+export function getXattr(
+  core: Core,
+  inode: Inode,
+  name: Buffer,
+  asker: XattrAsker,
+): Buffer | Promise<Buffer> {
   checkXattrName(core, name);
+  if (isUsageName(name)) return getUsage(core, inode, name, asker);
   const value = findXattr(core, inode, name);
   if (value === undefined) throw posixError(Errno.ENODATA);
   return value;
+}
+
+function getUsage(
+  core: Core,
+  inode: Inode,
+  name: Buffer,
+  asker: XattrAsker,
+): Buffer | Promise<Buffer> {
+  checkUsageAsker(inode, asker);
+  if (asker.wantsLength) return usageAttributeRoom();
+  const usage = core.usageOf(inode, asker.signal);
+  if (!(usage instanceof Promise)) return formatUsage(name, usage);
+  const copy = Buffer.from(name); // the request's bytes are gone by then
+  return usage.then((found) => formatUsage(copy, found));
 }
 
 /** Names, each closed by a NUL: those the caller may know of. */
@@ -38,10 +64,12 @@ export function listXattr(core: Core, inode: Inode, caller: Caller): Buffer {
 /** trusted.* shows to the one who may read it; the protocol tells no more of a caller than the uid. */
 function isShown(core: Core, name: Buffer, caller: Caller): boolean {
   if (isAclName(name)) return core.semantics.acls;
+  // One that a copy of another store brought stays hidden behind ours.
+  if (isUsageName(name)) return false;
   return caller.uid === 0 || !name.toString('latin1').startsWith('trusted.');
 }
 
-/** @throws EEXIST ENODATA EOPNOTSUPP E2BIG ENOSPC */
+/** @throws EEXIST ENODATA EOPNOTSUPP E2BIG ENOSPC EPERM */
 export function setXattr(
   core: Core,
   inode: Inode,
@@ -50,6 +78,7 @@ export function setXattr(
   { flags, dropSetgid }: { readonly flags: number; readonly dropSetgid: boolean },
 ): void {
   checkXattrName(core, name);
+  if (isUsageName(name)) throw posixError(Errno.EPERM);
   if (value.length > VALUE_BYTES_MAX) throw posixError(Errno.E2BIG);
   core.changes.begin();
   core.changes.admit(value.length);
@@ -68,9 +97,10 @@ export function setXattr(
   touchStatus(core, inode);
 }
 
-/** @throws ENODATA EOPNOTSUPP */
+/** @throws ENODATA EOPNOTSUPP EPERM */
 export function removeXattr(core: Core, inode: Inode, name: Buffer): void {
   checkXattrName(core, name);
+  if (isUsageName(name)) throw posixError(Errno.EPERM);
   core.changes.begin();
   if (isAclName(name)) {
     removeAcl(core, inode, name);

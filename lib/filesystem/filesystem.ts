@@ -23,6 +23,7 @@ import type {
   Payload,
   Semantics,
   WriteArguments,
+  XattrAsker,
 } from './contract.ts';
 import { now } from './clock.ts';
 import type { ContentIngest } from './content-ingest.ts';
@@ -280,8 +281,8 @@ export class DedupFileSystem implements FileSystem {
     if (directory !== undefined) this.#priming.noteClosed(directory.inode.ino);
   }
 
-  getXattr(ino: Ino, name: Buffer): Buffer {
-    return this.#reading(() => getXattr(this.#core, findInode(this.#core, ino), name));
+  getXattr(ino: Ino, name: Buffer, asker: XattrAsker): Buffer | Promise<Buffer> {
+    return this.#reading(() => getXattr(this.#core, findInode(this.#core, ino), name, asker));
   }
 
   listXattr(ino: Ino, caller: Caller): Buffer {

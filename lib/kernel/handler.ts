@@ -11,6 +11,8 @@ import type { ReplyBuffers } from './reply-buffers.ts';
 export interface HandlerContext {
   readonly fs: FileSystem;
   readonly replyBuffers: ReplyBuffers;
+  /** Nobody waits any more for the request of this number, if it is still under way. */
+  readonly interruptWaiting: (uniqueLow: number, uniqueHigh: number) => void;
 }
 
 export type Handler = (exchange: Exchange, context: HandlerContext) => void | Promise<void>;

@@ -113,8 +113,10 @@ export function ioctl(): never {
   throw posixError(Errno.ENOTTY);
 }
 
-/** Requests here end soon or are commits that must go on, so there is nothing to interrupt. */
-export function interrupt(exchange: Exchange): void {
+/** Few requests here take long and are not commits that must go on: those that asked for their signal. */
+export function interrupt(exchange: Exchange, { interruptWaiting }: HandlerContext): void {
+  const { uniqueLow, uniqueHigh } = decode.decodeInterrupt(exchange.request);
+  interruptWaiting(uniqueLow, uniqueHigh);
   exchange.finishWithoutReply();
 }
 

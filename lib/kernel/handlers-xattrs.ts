@@ -8,9 +8,19 @@ import type { Exchange } from './exchange.ts';
 import type { HandlerContext } from './handler.ts';
 import { checkedName } from './handlers-names.ts';
 
-export function getxattr(exchange: Exchange, { fs }: HandlerContext): void {
+export function getxattr(exchange: Exchange, { fs }: HandlerContext): void | Promise<void> {
   const room = decodeXattrRoom(exchange.request);
-  const value = fs.getXattr(exchange.ino, checkedName(exchange.request.firstName()));
+  const { uid, gid, pid } = exchange;
+  const value = fs.getXattr(exchange.ino, checkedName(exchange.request.firstName()), {
+    uid,
+    gid,
+    pid,
+    wantsLength: room === 0,
+    get signal() {
+      return exchange.signal;
+    },
+  });
+  if (value instanceof Promise) return value.then((bytes) => replyFitting(exchange, bytes, room));
   replyFitting(exchange, value, room);
 }
 

@@ -25,7 +25,6 @@ export class InFlight {
   }
 
   add(exchange: Exchange): void {
-    exchange.waitingSinceMs = performance.now();
     this.#waiting.add(exchange);
   }
 
@@ -33,10 +32,19 @@ export class InFlight {
     this.#waiting.delete(exchange);
   }
 
+  /** Nobody waits for it any more, if it is here. */
+  interrupt(uniqueLow: number, uniqueHigh: number): void {
+    for (const exchange of this.#waiting) {
+      const { request } = exchange;
+      if (request.uniqueLow === uniqueLow && request.uniqueHigh === uniqueHigh)
+        exchange.interrupt();
+    }
+  }
+
   /** Logs each request that has waited too long and was not reported before. */
   report(nowMs: number): void {
     for (const exchange of this.#waiting) {
-      const ageMs = nowMs - exchange.waitingSinceMs;
+      const ageMs = nowMs - exchange.startedMs;
       if (ageMs < AGE_REPORTED_MS || exchange.isReported) continue;
       exchange.isReported = true;
       const { name: op, nodeid, pid } = exchange.request;
@@ -44,7 +52,9 @@ export class InFlight {
     }
   }
 
+  /** No request is waited for any more. */
   stop(): void {
     clearInterval(this.#timer);
+    for (const exchange of this.#waiting) exchange.interrupt();
   }
 }

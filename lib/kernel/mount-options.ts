@@ -118,6 +118,9 @@ const valued: Record<string, Effect> = {
   },
 };
 
+/** Every option by name, whether it takes a value or not. */
+export const mountOptionNames: readonly string[] = [...Object.keys(plain), ...Object.keys(valued)];
+
 /** Data lines of mount(2) are cut at a page, and a smaller READ than a page makes no sense. */
 const MAX_READ_BYTES_MIN = 4096;
 

@@ -11,6 +11,8 @@ export interface Mount {
   /** Of the superblock; the minor of a FUSE mount is its connection's number. */
   readonly major: number;
   readonly minor: number;
+  /** What of the file system is mounted there: '/', or for a bind mount of a part of it, its path. */
+  readonly root: string;
   readonly mountpoint: string;
   readonly type: string;
   /** The store, for our mounts. */
@@ -66,16 +68,18 @@ export function dedupfsMounts(
 function parseLine(line: string): Mount | undefined {
   const fields = line.split(' ');
   const separator = fields.indexOf('-', 6);
-  const [id, , device, , mountpoint, options] = fields;
+  const [id, , device, root, mountpoint, options] = fields;
   const type = fields[separator + 1];
   const source = fields[separator + 2];
   if (separator === -1 || type === undefined || source === undefined) return undefined;
-  if (device === undefined || mountpoint === undefined || options === undefined) return undefined;
+  if (device === undefined || root === undefined) return undefined;
+  if (mountpoint === undefined || options === undefined) return undefined;
   const [major, minor] = device.split(':');
   return {
     id: Number(id),
     major: Number(major),
     minor: Number(minor),
+    root: unescape(root),
     mountpoint: unescape(mountpoint),
     type: unescape(type),
     source: unescape(source),

@@ -3,7 +3,7 @@
 
 import { lstatSync, readdirSync, readlinkSync, realpathSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
-import { describeError, ExitCode, UserError, type ExitCodeNumber } from '../errors.ts';
+import { ExitCode, UserError, type ExitCodeNumber } from '../errors.ts';
 import { dedupfsMounts, readMounts, type Mount } from './mountinfo.ts';
 
 /** As the kernel's own limit (include/linux/namei.h, MAXSYMLINKS). */
@@ -61,8 +61,8 @@ function looked<T>(target: string, look: () => T): T {
     return look();
   } catch (cause) {
     const isMissing = (cause as NodeJS.ErrnoException).code === 'ENOENT';
-    const problem = isMissing ? 'does not exist; create it first' : describeError(cause);
-    throw badMountpoint(target, problem, cause);
+    if (isMissing) throw badMountpoint(target, 'does not exist; create it first');
+    throw badMountpoint(target, 'cannot be looked at', cause);
   }
 }
 

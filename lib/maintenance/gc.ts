@@ -26,6 +26,7 @@ import type { Metastore } from '../metastore/metastore.ts';
 import { ArenaState } from '../metastore/packs.ts';
 import type { DamageRegister } from './damage.ts';
 import { planGc, type GcPlan, type PlannedArena } from './gc-plan.ts';
+import { GcRecord } from './gc-record.ts';
 
 /** Packs looked at before requests get their turn again: at 512 KiB each, some milliseconds. */
 const PACKS_PER_SLICE = 1;
@@ -52,7 +53,7 @@ export interface GcParts {
   readonly hash: KeyedHash;
   readonly damage: DamageRegister;
   /** For frames that have lost some of their chunks. */
-  readonly compressor: CodedCompressor;
+  readonly compression: { readonly compressor: CodedCompressor };
   readonly log: Logger;
   /** Whether the host has room for so many bytes more. */
   hasRoom(bytes: number): boolean;
@@ -85,6 +86,7 @@ export interface GcReport {
 export class GarbageCollector {
   readonly #parts: GcParts;
   #running: Promise<GcReport> | undefined;
+  readonly record = new GcRecord();
   /** Damaged arenas that the log has been told of. */
   readonly #told = new Set<number>();
 
@@ -114,6 +116,7 @@ export class GarbageCollector {
       return await this.#running;
     } finally {
       this.#running = undefined;
+      this.record.progress = null;
     }
   }
 
@@ -179,8 +182,11 @@ export class GarbageCollector {
       if (request.isCancelled?.() === true) return;
       after = last.id;
       const live = packs.filter((pack) => pack.nlive > 0).map((pack) => pack.id);
-      if (live.length > 0) progress.moved += await this.#moveSlice(planned.arena, live);
-      request.onProgress?.({ bytesDone: progress.moved, bytesTotal: plan.bytesToMove });
+      const moved = live.length > 0 ? await this.#moveSlice(planned.arena, live) : 0;
+      progress.moved += moved;
+      this.record.bytesMoved += moved;
+      this.record.progress = { bytesDone: progress.moved, bytesTotal: plan.bytesToMove };
+      request.onProgress?.(this.record.progress);
       await new Promise((resolve) => setImmediate(resolve));
     }
     await this.#giveUpDamaged(planned.arena);
@@ -197,6 +203,8 @@ export class GarbageCollector {
     await blockStore.remove(planned.arena);
     progress.freed += bytes;
     progress.removed += 1;
+    this.record.bytesFreed += bytes;
+    this.record.arenasRemoved += 1;
     log.info({ arena: planned.arena, bytes }, 'gc removed an arena');
   }
 
@@ -259,7 +267,8 @@ export class GarbageCollector {
 
   /** Moves what is live of a frame: as it is when that is all of it, else compressed anew. */
   #moveFrame(packId: number, frame: Frame): number {
-    const { packWriter, compressor } = this.#parts;
+    const { packWriter, compression } = this.#parts;
+    const { compressor } = compression;
     const live = this.#verify(packId, frame, this.#liveOf(packId, frame));
     if (live.length === 0) return 0;
     const isWhole = live.length === frame.entries.length;

@@ -10,6 +10,7 @@
 
 import type Database from 'better-sqlite3';
 import { assert } from '../assert.ts';
+import { CacheCounts } from '../cache-counts.ts';
 import type { ChunkId, ChunkIndex, ChunkLocation, ChunkPlacement } from '../dedup/chunk-index.ts';
 import { CorruptionError } from '../errors.ts';
 import type { Counters } from './counters.ts';
@@ -19,35 +20,10 @@ import type { QuarantineTable } from './quarantine.ts';
 import type { StatementSource } from './database.ts';
 import { KnownChunks } from './known-chunks.ts';
 import { referenceRuns, type ReferenceRun } from './reference-runs.ts';
+import type { Change, ChunkDescription, FreshChunk, Row } from './chunk-changes.ts';
 
 /** Bytes of a fingerprint that the index holds: 128 bits of a keyed hash do not collide. */
 export const INDEXED_BYTES = 16;
-
-/** What changed of a chunk since the last commit. */
-interface Change {
-  /** References added less references given up. */
-  references: number;
-  /** Set for a chunk that is to be stored in this batch. */
-  fresh: FreshChunk | undefined;
-  /** Where its record lies now, when that is new. */
-  placement: ChunkPlacement | undefined;
-}
-
-interface FreshChunk {
-  readonly key: string;
-  readonly plainBytes: number;
-  /** Its row is quarantined; otherwise it has none yet. */
-  readonly isReadopted: boolean;
-}
-
-type Row = [
-  h: Buffer | null,
-  refs: number,
-  pack: number,
-  index: number,
-  bytes: number,
-  stored: number,
-];
 
 export class ChunkTable implements ChunkIndex, ReferenceCounter {
   readonly #counters: Counters;
@@ -64,6 +40,8 @@ export class ChunkTable implements ChunkIndex, ReferenceCounter {
   /** Chunks of this batch by indexed fingerprint (latin1). */
   readonly #fresh = new Map<string, ChunkId>();
   readonly #known: KnownChunks;
+  /** Fingerprints found in memory; a miss asks the index on disk. */
+  readonly knownCounts = new CacheCounts();
   #damageCount = 0;
   /** Rows written since the last commit by `quarantine`. */
   #quarantinedCount = 0;
@@ -104,7 +82,11 @@ export class ChunkTable implements ChunkIndex, ReferenceCounter {
   find(fingerprint: Uint8Array): ChunkId | undefined {
     const indexed = view(fingerprint);
     const cached = this.#known.find(indexed) ?? this.#freshOne(indexed);
-    if (cached !== undefined) return cached;
+    if (cached !== undefined) {
+      this.knownCounts.hits += 1;
+      return cached;
+    }
+    this.knownCounts.misses += 1;
     const row = this.#stored(indexed);
     if (row === undefined) return undefined;
     this.#known.learn(indexed, row);
@@ -208,6 +190,21 @@ export class ChunkTable implements ChunkIndex, ReferenceCounter {
     if (fingerprint === null) throw new CorruptionError(`chunk ${chunk} is quarantined`);
     const placement = change?.placement ?? { packId: pack, index };
     return { packId: placement.packId, index: placement.index, plainBytes, fingerprint };
+  }
+
+  /** With what this batch changed of it; undefined: there is no such chunk. */
+  describe(chunk: ChunkId): ChunkDescription | undefined {
+    const change = this.#changes.get(chunk);
+    const storedBytes = change?.placement?.storedBytes;
+    const added = change?.references ?? 0;
+    if (change?.fresh?.isReadopted === false) {
+      const { plainBytes } = change.fresh;
+      return { references: added, plainBytes, storedBytes: storedBytes ?? 0 };
+    }
+    const row = this.#select.get(chunk) as Row | undefined;
+    if (row === undefined) return undefined;
+    const [, refs, , , plainBytes, stored] = row;
+    return { references: refs + added, plainBytes, storedBytes: storedBytes ?? stored };
   }
 
   arenaOf(packId: number): number {

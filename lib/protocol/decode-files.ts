@@ -125,6 +125,15 @@ export function decodeFsync(request: Request): number {
   return getU64(request.view, request.body, structs.fsyncIn.at.fh);
 }
 
+/** The number of the request that is interrupted, in halves as `Request` has its own. */
+export function decodeInterrupt({ view, body }: Request): {
+  readonly uniqueLow: number;
+  readonly uniqueHigh: number;
+} {
+  const at = body + structs.interruptIn.at.unique;
+  return { uniqueLow: view.getUint32(at, true), uniqueHigh: view.getUint32(at + 4, true) };
+}
+
 export interface AllocateRequest {
   readonly fh: number;
   readonly offset: number;

@@ -2,7 +2,6 @@
 // them is in store.ts.
 
 import type { BlockStore } from '../blockstore/block-store.ts';
-import type { Compression } from '../dedup/codec.ts';
 import { Errno } from '../errno.ts';
 import { posixError } from '../errors.ts';
 import type { Semantics } from '../filesystem/contract.ts';
@@ -12,14 +11,16 @@ import { CommitGate } from '../filesystem/gate.ts';
 import { KernelListings } from '../filesystem/kernel-listings.ts';
 import { OrphanReclaimer } from '../filesystem/orphans.ts';
 import type { Metastore } from '../metastore/metastore.ts';
-import { CHECKPOINT_MINUTES_DEFAULT, CheckpointSchedule } from './checkpoint-schedule.ts';
+import { CheckpointSchedule } from './checkpoint-schedule.ts';
 import { Collection } from './collection.ts';
 import { Committer } from './committer.ts';
 import type { StoreOptions } from './contract.ts';
 import type { FoundStore } from './create.ts';
 import { DataPath } from './data-path.ts';
 import type { HostSpace } from './host-space.ts';
+import { Inspection } from './inspection.ts';
 import { MetadataCheckpoint } from './metadata-checkpoint.ts';
+import type { SettingsInForce } from './settings-in-force.ts';
 import { hostStatistics } from './statistics.ts';
 import { Verification } from './verification.ts';
 
@@ -33,7 +34,7 @@ const DEFAULT_SEMANTICS: Semantics = {
 export interface StoreSetup {
   readonly storePath: string;
   readonly found: FoundStore;
-  readonly compression: Compression;
+  readonly settings: SettingsInForce;
   readonly options: StoreOptions;
 }
 
@@ -50,6 +51,7 @@ export class StoreAssembly {
   readonly orphans: OrphanReclaimer;
   readonly collection: Collection;
   readonly verification: Verification;
+  readonly inspection: Inspection;
   readonly checkpoint: MetadataCheckpoint;
   readonly checkpointSchedule: CheckpointSchedule;
   readonly filesystem: DedupFileSystem;
@@ -68,7 +70,7 @@ export class StoreAssembly {
     this.verification = this.#createVerification();
     this.dataPath = new DataPath({
       format: found.format,
-      compression: setup.compression,
+      compression: setup.settings.compression,
       pool: options.pool,
       metastore,
       blockStore,
@@ -104,12 +106,13 @@ export class StoreAssembly {
       orphans: this.orphans,
       gate: this.#gate,
       space,
-      compression: setup.compression,
+      settings: setup.settings,
       log,
       noteChange: () => this.committer.noteChange(),
       mayChange: () => this.#mayChange,
       commit: async () => this.committer.commit(),
     });
+    this.inspection = this.#createInspection();
     this.checkpoint = new MetadataCheckpoint({
       storePath,
       uuid: found.format.uuid,
@@ -123,10 +126,10 @@ export class StoreAssembly {
   }
 
   #scheduleCheckpoints(): CheckpointSchedule {
-    const { checkpointMinutes, background, log } = this.#setup.options;
+    const { settings, options } = this.#setup;
     return new CheckpointSchedule(this.checkpoint, {
-      minutes: background ? (checkpointMinutes ?? CHECKPOINT_MINUTES_DEFAULT) : 0,
-      log,
+      minutes: () => (options.background ? settings.checkpointMinutes : 0),
+      log: options.log,
       mayChange: () => this.committer.readOnlyReason === undefined,
       metastoreBytes: () => this.#files.metastore.database.mainBytes,
     });
@@ -138,7 +141,7 @@ export class StoreAssembly {
   }
 
   #createVerification(): Verification {
-    const { options, storePath, found } = this.#setup;
+    const { options, storePath, found, settings } = this.#setup;
     const { metastore, blockStore, space } = this.#files;
     return new Verification({
       storePath,
@@ -146,7 +149,7 @@ export class StoreAssembly {
       blockStore,
       log: options.log,
       chunkBytesMax: found.format.chunking.bytesMax,
-      scrubDays: options.scrubDays ?? 0,
+      settings,
       isAlone: !options.background,
       mountpoint: options.mountpoint,
       dataPath: () => this.dataPath,
@@ -155,6 +158,19 @@ export class StoreAssembly {
       mayChange: () => this.#mayChange,
       hasRoom: (bytes) => space.hasRoomForGc(bytes),
       commit: async () => this.committer.commit(),
+    });
+  }
+
+  #createInspection(): Inspection {
+    const { metastore, space } = this.#files;
+    return new Inspection({
+      metastore,
+      contents: this.dataPath.contents,
+      orphans: this.orphans,
+      hasChanges: () => this.committer.isNeeded,
+      mayChange: () => this.#mayChange,
+      commit: async () => this.committer.commit(),
+      hostBytes: () => space.usedBytes,
     });
   }
 
@@ -170,6 +186,7 @@ export class StoreAssembly {
         gate: this.#gate,
         semantics: semantics ?? DEFAULT_SEMANTICS,
         noteDamage: (ino) => this.verification.fileDamage.note(ino),
+        usageOf: (inode, signal) => this.inspection.inodeUsage(inode, signal),
         log,
         changes: this.#changeControl(),
       },

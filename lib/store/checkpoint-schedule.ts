@@ -5,7 +5,6 @@ import { describeError, NoSpaceError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import type { MetadataCheckpoint } from './metadata-checkpoint.ts';
 
-export const CHECKPOINT_MINUTES_DEFAULT = 60;
 const LOOK_MS_MAX = 30_000;
 const LOOK_MS_MIN = 1000;
 /** After one that failed. */
@@ -14,9 +13,9 @@ const RETRY_MS = 5 * 60_000;
 const UNMOUNT_BYTES_MAX = 256 * 1024 * 1024;
 
 export interface CheckpointScheduleOptions {
-  /** 0: never. */
-  readonly minutes: number;
   readonly log: Logger;
+  /** From one to the next; 0: never. May change, see `reschedule`. */
+  minutes(): number;
   /** Whether the store takes changes. */
   mayChange(): boolean;
   /** Size of the metastore. */
@@ -26,20 +25,30 @@ export interface CheckpointScheduleOptions {
 export class CheckpointSchedule {
   readonly #checkpoint: MetadataCheckpoint;
   readonly #options: CheckpointScheduleOptions;
-  readonly #intervalMs: number;
+  #isStarted = false;
   #timer: NodeJS.Timeout | undefined;
   #notBeforeMs = 0;
 
   constructor(checkpoint: MetadataCheckpoint, options: CheckpointScheduleOptions) {
     this.#checkpoint = checkpoint;
     this.#options = options;
-    this.#intervalMs = options.minutes * 60_000;
   }
 
   start(): void {
-    if (this.#intervalMs === 0) return;
+    this.#isStarted = true;
+    this.reschedule();
+  }
+
+  /** To be called when the minutes have changed. */
+  reschedule(): void {
+    clearInterval(this.#timer);
+    if (!this.#isStarted || this.#intervalMs === 0) return;
     const lookMs = Math.min(LOOK_MS_MAX, Math.max(LOOK_MS_MIN, this.#intervalMs));
     this.#timer = setInterval(() => this.#look(), lookMs);
+  }
+
+  get #intervalMs(): number {
+    return this.#options.minutes() * 60_000;
   }
 
   #look(): void {
@@ -67,8 +76,8 @@ export class CheckpointSchedule {
 
   /** Starts no more. */
   stop(): void {
+    this.#isStarted = false;
     clearInterval(this.#timer);
-    this.#timer = undefined;
   }
 
   /** At the end of a mount, after the last commit. */

@@ -1,17 +1,18 @@
 // The part of an open store that gives space back: gc when it is asked for and by itself.
 
 import type { BlockStore } from '../blockstore/block-store.ts';
-import { codedCompressor, type Compression } from '../dedup/codec.ts';
 import type { CommitGate } from '../filesystem/gate.ts';
 import type { OrphanReclaimer } from '../filesystem/orphans.ts';
 import type { Logger } from '../log.ts';
 import type { DamageRegister } from '../maintenance/damage.ts';
 import { GarbageCollector } from '../maintenance/gc.ts';
+import type { GcActivity } from '../maintenance/gc-record.ts';
 import type { Metastore } from '../metastore/metastore.ts';
 import type { GcOptions, GcPlan, GcReport } from './contract.ts';
 import type { DataPath } from './data-path.ts';
 import { GcSchedule } from './gc-schedule.ts';
 import type { HostSpace } from './host-space.ts';
+import type { SettingsInForce } from './settings-in-force.ts';
 
 export interface CollectionParts {
   readonly metastore: Metastore;
@@ -21,7 +22,7 @@ export interface CollectionParts {
   readonly orphans: OrphanReclaimer;
   readonly gate: CommitGate;
   readonly space: HostSpace;
-  readonly compression: Compression;
+  readonly settings: SettingsInForce;
   readonly log: Logger;
   /** To be called before each change. @throws EROFS */
   noteChange(): void;
@@ -44,7 +45,7 @@ export class Collection {
       packWriter: dataPath.packWriter,
       hash: dataPath.hash,
       damage,
-      compressor: codedCompressor(parts.compression),
+      compression: parts.settings.compression,
       log,
       hasRoom: (bytes) => space.hasRoomForGc(bytes),
       isGateOpen: () => gate.isOpen,
@@ -52,16 +53,26 @@ export class Collection {
       noteChange: () => parts.noteChange(),
       commit: async () => parts.commit(),
     });
-    this.#schedule = new GcSchedule(this.#collector, { log, mayChange: () => parts.mayChange() });
+    this.#schedule = new GcSchedule(this.#collector, {
+      log,
+      threshold: () => parts.settings.gcThreshold,
+      mayChange: () => parts.mayChange(),
+    });
   }
 
-  plan(threshold?: number): GcPlan {
+  get activity(): GcActivity {
+    const { arenasRemoved, bytesMoved, bytesFreed, progress } = this.#collector.record;
+    return { arenasRemoved, bytesMoved, bytesFreed, progress };
+  }
+
+  /** @param threshold absent: the setting */
+  plan(threshold = this.#parts.settings.gcThreshold): GcPlan {
     return this.#collector.plan(threshold);
   }
 
   /** Gives back first what removed files still hold. */
   async run(options: GcOptions): Promise<GcReport> {
-    const { threshold, onProgress, signal } = options;
+    const { threshold = this.#parts.settings.gcThreshold, onProgress, signal } = options;
     const isCancelled = (): boolean => signal?.aborted === true;
     await this.#parts.orphans.reclaimAll(async () => this.#parts.commit(), isCancelled);
     // One that began by itself: this one has its own threshold, and tells how far it is.

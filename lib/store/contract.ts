@@ -5,21 +5,42 @@ import type { HealReport, HealRequest } from '../maintenance/heal.ts';
 import type { DamageReport } from '../maintenance/damaged-files.ts';
 import type { ScrubReport, ScrubRequest } from '../maintenance/scrub.ts';
 import type { ScrubOutcome } from '../maintenance/scrub-state.ts';
+import type { DuplicatesProgress, FoundDuplicates } from '../maintenance/usage/duplicates.ts';
+import type { MeasuredUsage, UsageProgress } from '../maintenance/usage/usage.ts';
 import type { Logger } from '../log.ts';
 import type { SlabPool } from '../slab-pool.ts';
+import type { StoreActivity } from './activity.ts';
 
+export type { StoreActivity } from './activity.ts';
 export type { DamagedFile, DamageReport } from '../maintenance/damaged-files.ts';
 export type { HealProgress, HealReport, HealRequest } from '../maintenance/heal.ts';
 export type { ScrubProgress, ScrubReport, ScrubRequest } from '../maintenance/scrub.ts';
 export type { ScrubOutcome } from '../maintenance/scrub-state.ts';
+export type { Duplicates, DuplicatesProgress } from '../maintenance/usage/duplicates.ts';
+export type { ExclusiveUsage, MeasuredUsage, UsageProgress } from '../maintenance/usage/usage.ts';
 
-export interface StoreOptions {
+/** What may change while the store is open. */
+export interface StoreSettings {
+  /** `lz4`, `zstd`, `zstd:3`, `zlib:6`, `none`; for chunks stored from now on. Default lz4. */
+  readonly compression?: string | undefined;
+  /** With `background`: a scrub begins so many days after the last; 0 or absent: never by itself. */
+  readonly scrubDays?: number | undefined;
+  /** How fast a scrub that begins by itself may read; 0 or absent: gently. */
+  readonly scrubBytesPerSecond?: number | undefined;
+  /**
+   * With `background`: minutes after which the metastore is copied into the block store again; 0:
+   * never. Default 60.
+   */
+  readonly checkpointMinutes?: number | undefined;
+  /** Live share below which gc evacuates an arena, in (0, 1]. Default 0.8. */
+  readonly gcThreshold?: number | undefined;
+}
+
+export interface StoreOptions extends StoreSettings {
   /** Create the store when the directory is absent or empty. */
   readonly create: boolean;
   /** Bring a store of an earlier format to this one; without, it is refused. */
   readonly migrate?: boolean | undefined;
-  /** `lz4`, `zstd`, `zstd:3`, `zlib:6`, `none`; for chunks stored from now on. Default lz4. */
-  readonly compression?: string | undefined;
   /** Mean chunk size in bytes; fixed at creation. A different value is refused with STORE_CONFLICT. */
   readonly chunkBytes?: number | undefined;
   /** Receives the payloads; its size bounds dirty memory. */
@@ -31,15 +52,8 @@ export interface StoreOptions {
   readonly semantics?: Semantics | undefined;
   /** The mount takes no changes from its users: damage that a read meets is not noted either. */
   readonly isReadOnly?: boolean | undefined;
-  /** With `background`: a scrub begins so many days after the last; 0 or absent: never by itself. */
-  readonly scrubDays?: number | undefined;
   /** Run the background: commit timer, reclaiming, gc. A one-shot command leaves it off. */
   readonly background: boolean;
-  /**
-   * With `background`: minutes after which the metastore is copied into the block store again; 0:
-   * never. Default 60.
-   */
-  readonly checkpointMinutes?: number | undefined;
 }
 
 /** All byte counts are bytes; see `stats --explain` and lib/README.md for the definitions. */
@@ -138,6 +152,50 @@ export interface GcProgress {
   readonly bytesTotal: number;
 }
 
+export interface UsageRequest {
+  /** From the root of the mount, beginning with '/'; at least one. Symbolic links are not followed. */
+  readonly paths: readonly string[];
+  /** Report for each path, not for all of them together alone. */
+  readonly perPath: boolean;
+  /** Count what deleting would give back, too. */
+  readonly exclusive: boolean;
+  onProgress?(progress: UsageProgress): void;
+  /** Nobody waits for the report any more. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface PathUsage extends MeasuredUsage {
+  readonly path: string;
+}
+
+export interface UsageReport {
+  /** In the order asked for; empty unless `perPath` was set. `exclusive`: of this path alone. */
+  readonly paths: readonly PathUsage[];
+  /** Of all paths together. */
+  readonly total: MeasuredUsage;
+  /** What the store's files occupy on the host (st_blocks x 512). */
+  readonly storeBytes: number;
+  /** Nothing changed in the store meanwhile: the figures are exact. */
+  readonly isSteady: boolean;
+}
+
+export interface DuplicatesRequest {
+  /** A directory, from the root of the mount, beginning with '/'. */
+  readonly path: string;
+  /** Smaller files are left out. */
+  readonly bytesMin: number;
+  /** Groups told, 1 to 1000. */
+  readonly groupsMax: number;
+  onProgress?(progress: DuplicatesProgress): void;
+  /** Nobody waits for the report any more. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface DuplicatesReport extends FoundDuplicates {
+  /** Nothing changed in the store meanwhile: the report is exact. */
+  readonly isSteady: boolean;
+}
+
 /** One violated invariant, as fsck reports it. */
 export interface Finding {
   /** Name of the check, e.g. `chunk-references`. */
@@ -203,6 +261,10 @@ export interface Store {
   readonly migratedFrom: number | undefined;
   readonly filesystem: FileSystem;
   statistics(): StoreStatistics;
+  /** From now on; what is undefined stays as it is. @throws UserError USAGE  the compression */
+  configure(settings: StoreSettings): void;
+  /** What it is busy with and how its parts fare; cheap enough to be asked every second. */
+  activity(): StoreActivity;
   /** Pure decision: what gc would do now. @param threshold live ratio below which an arena is evacuated */
   planGc(threshold?: number): GcPlan;
   /** A run that began by itself is stopped, and this one goes on from there. */
@@ -226,6 +288,14 @@ export interface Store {
   listDamage(options?: { afterIno?: number; filesMax?: number }): Promise<DamageReport>;
   /** Stores what quarantined chunks lack, from files of another tree. */
   heal(request: HealRequest): Promise<HealReport>;
+  /**
+   * What files and directories take, from the metastore alone. Requests are served meanwhile; another
+   * one of these waits for its turn.
+   * @throws UserError DEDUPFS_NO_SUCH_PATH  @throws CorruptionError  @throws the signal's reason
+   */
+  usage(request: UsageRequest): Promise<UsageReport>;
+  /** Groups of identical files; like `usage`. @throws UserError DEDUPFS_NO_SUCH_PATH */
+  duplicates(request: DuplicatesRequest): Promise<DuplicatesReport>;
   /** Makes all acknowledged changes durable. */
   commit(): Promise<void>;
   /** Commits, stops the workers, closes both stores, gives the lock back. Idempotent. */

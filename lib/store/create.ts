@@ -31,7 +31,7 @@ import { checkEntries, claimFolder, closeToOthers } from './safe-entries.ts';
 /** A store smaller than this cannot take its first commit. */
 const HOST_BYTES_MIN = 32 * 1024 * 1024;
 /** What may lie in a directory that is taken as empty. */
-const EMPTY_NAMES = /^(lock|lost\+found)$/;
+const EMPTY_NAMES = /^(lock|lost\+found|config\.toml)$/;
 
 export interface FoundStore {
   readonly format: Format;
@@ -59,13 +59,11 @@ export function prepareFolder(path: string, create: boolean): boolean {
 function findFolder(path: string, create: boolean): boolean {
   const stats = guard(path, () => statSync(path, { throwIfNoEntry: false }));
   if (stats === undefined) {
-    if (!create) throw noStore(path, 'does not exist');
-    const parent = dirname(path);
-    if (!existsSync(parent)) throw noStore(path, `cannot be created: ${parent} does not exist`);
-    guard(path, () => mkdirSync(path, { mode: 0o700 }));
+    if (!create) throw noStore(path, 'does not exist', create);
+    makeFolder(path);
     return false;
   }
-  if (!stats.isDirectory()) throw noStore(path, 'is not a directory');
+  if (!stats.isDirectory()) throw noStore(path, 'is not a directory', create);
   if (hasEntry(path, 'FORMAT')) return true;
   // A creation that was cut off may begin again; a store that lost its FORMAT must not be touched.
   const isUnfinished = hasEntry(path, UNFINISHED_FORMAT);
@@ -74,10 +72,18 @@ function findFolder(path: string, create: boolean): boolean {
     throw lostFormat(path);
   }
   if (!isUnfinished && names.length > 0) {
-    throw noStore(path, `is not a dedupfs store and not empty (it has ${names[0]})`);
+    throw noStore(path, `is not a dedupfs store and not empty (it has ${names[0]})`, create);
   }
-  if (!create) throw noStore(path, 'is not a dedupfs store');
+  if (!create) throw noStore(path, 'is not a dedupfs store', create);
   return false;
+}
+
+function makeFolder(path: string): void {
+  const parent = dirname(path);
+  if (!existsSync(parent)) {
+    throw noStore(path, `cannot be created: ${parent} does not exist`, true);
+  }
+  guard(path, () => mkdirSync(path, { mode: 0o700 }));
 }
 
 /** Also when it is a symbolic link that leads nowhere. */
@@ -189,8 +195,10 @@ function mustBeMounted(path: string): UserError {
   );
 }
 
-function noStore(path: string, why: string): UserError {
-  const remedy = 'name an existing store, or an absent or empty directory to create one';
+function noStore(path: string, why: string, create: boolean): UserError {
+  const remedy = create
+    ? 'name an existing store, or an absent or empty directory to create one'
+    : 'name the directory of a store, or its mount point';
   return new UserError(ExitCode.NO_STORE, 'DEDUPFS_NO_STORE', `${path} ${why}; ${remedy}`);
 }
 

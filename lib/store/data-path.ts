@@ -5,7 +5,7 @@ import type { BlockStore } from '../blockstore/block-store.ts';
 import { FRAME_BYTES_MAX } from '../blockstore/frame.ts';
 import type { DamageListener } from '../dedup/chunk-index.ts';
 import { ChunkReader } from '../dedup/chunk-reader.ts';
-import type { Compression } from '../dedup/codec.ts';
+import type { CompressionChoice } from '../dedup/compression-choice.ts';
 import { Ingest } from '../dedup/ingest.ts';
 import { PackWriter } from '../dedup/pack-writer.ts';
 import { ReadAhead } from '../dedup/read-ahead.ts';
@@ -21,7 +21,7 @@ import type { PendingBytes } from './host-space.ts';
 
 export interface DataPathOptions {
   readonly format: Format;
-  readonly compression: Compression;
+  readonly compression: CompressionChoice;
   readonly pool: SlabPool;
   readonly metastore: Metastore;
   readonly blockStore: BlockStore;

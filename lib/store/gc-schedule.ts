@@ -13,15 +13,21 @@ const RETRY_ROOM_MS = 4000;
 export class GcSchedule {
   readonly #collector: GarbageCollector;
   readonly #log: Logger;
+  /** Live share below which an arena is worth emptying. */
+  readonly #threshold: () => number;
   /** Whether the store takes changes. */
   readonly #mayChange: () => boolean;
   #timer: NodeJS.Timeout | undefined;
   #isCancelled = false;
   #notBeforeMs = 0;
 
-  constructor(collector: GarbageCollector, options: { log: Logger; mayChange: () => boolean }) {
+  constructor(
+    collector: GarbageCollector,
+    options: { log: Logger; threshold: () => number; mayChange: () => boolean },
+  ) {
     this.#collector = collector;
     this.#log = options.log;
+    this.#threshold = options.threshold;
     this.#mayChange = options.mayChange;
   }
 
@@ -31,10 +37,11 @@ export class GcSchedule {
 
   #look(): void {
     if (this.#collector.isRunning || !this.#mayChange()) return;
-    if (!isWorthwhile(this.#collector.plan())) return;
+    const liveShareMin = this.#threshold();
+    if (!isWorthwhile(this.#collector.plan(liveShareMin))) return;
     if (performance.now() < this.#notBeforeMs) return;
     this.#isCancelled = false;
-    this.#collector.run({ isCancelled: () => this.#isCancelled }).then(
+    this.#collector.run({ liveShareMin, isCancelled: () => this.#isCancelled }).then(
       (report) => {
         if (!isWorthwhile(report.plan) || report.arenasRemoved > 0) return;
         this.#retryAfter(report.lackedRoom ? RETRY_ROOM_MS : RETRY_MS);

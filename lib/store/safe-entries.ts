@@ -10,7 +10,7 @@ import { ExitCode, UserError } from '../errors.ts';
 const ARENAS = 'arenas';
 const SOCKET = 'control.sock';
 /** Entries of other names may be folders (such as lost+found): nothing opens them. */
-const OUR_FILES = /^(FORMAT|lock|meta\.db|last-close|reserve)/;
+const OUR_FILES = /^(FORMAT|lock|meta\.db|last-close|reserve|config\.toml)/;
 const WRITABLE_BY_OTHERS = 0o022;
 const ACCESSIBLE_TO_OTHERS = 0o077;
 
@@ -71,6 +71,11 @@ function checkEntry(path: string, name: string, stats: Stats): void {
   } else if (!stats.isDirectory() || OUR_FILES.test(name)) {
     checkFile(path, stats);
   }
+}
+
+/** As `checkEntries` does for all, for a file that is read before. @throws UserError NO_PERMISSION */
+export function checkStoreFile(path: string, stats: Stats = lstatSync(path)): void {
+  checkFile(path, stats);
 }
 
 function checkFile(path: string, stats: Stats): void {

@@ -9,8 +9,12 @@ const DAY_MS = 24 * 60 * 60 * 1000;
 const INTERVAL_MS = 60_000;
 
 export interface ScrubScheduleOptions {
-  /** 0: never. */
-  readonly days: number;
+  readonly settings: {
+    /** 0: never. */
+    readonly scrubDays: number;
+    /** undefined: gently. */
+    readonly scrubBytesPerSecond: number | undefined;
+  };
   readonly log: Logger;
   /** When the store was made: a store that was never scrubbed counts from here. */
   readonly bornMs: number;
@@ -30,7 +34,7 @@ export class ScrubSchedule {
   }
 
   start(): void {
-    if (this.#options.days > 0) this.#timer = setInterval(() => this.#look(), INTERVAL_MS);
+    this.#timer = setInterval(() => this.#look(), INTERVAL_MS);
   }
 
   /** Starts no more runs. */
@@ -39,11 +43,12 @@ export class ScrubSchedule {
   }
 
   #look(): void {
-    const { log, days, bornMs } = this.#options;
+    const { log, settings, bornMs } = this.#options;
+    const { scrubDays: days, scrubBytesPerSecond: bytesPerSecond } = settings;
     if (this.#scrubber.isRunning || !this.#options.mayChange()) return;
     if (!isScrubDue(this.#options.loadState(), { days, bornMs, nowMs: Date.now() })) return;
     log.info('scrub begins or goes on, as scheduled');
-    this.#scrubber.run({ isScheduled: true }).catch((error: unknown) => {
+    this.#scrubber.run({ isScheduled: true, bytesPerSecond }).catch((error: unknown) => {
       log.error({ err: error }, 'the scheduled scrub failed; it will be tried again');
     });
   }

@@ -3,15 +3,17 @@
 import { resolve } from 'node:path';
 import { BlockStore } from '../blockstore/block-store.ts';
 import { blake3Provider } from '../blake3.ts';
-import { formatCompression, parseCompression } from '../dedup/codec.ts';
 import { DedupfsError } from '../errors.ts';
 import type { DedupFileSystem } from '../filesystem/filesystem.ts';
 import { runFsck } from '../maintenance/fsck.ts';
+import { collectActivity } from './activity.ts';
 import { StoreAssembly, type StoreFiles, type StoreSetup } from './assembly.ts';
 import type {
   CheckpointOptions,
   CheckpointReport,
   DamageReport,
+  DuplicatesReport,
+  DuplicatesRequest,
   FsckOptions,
   FsckReport,
   GcOptions,
@@ -22,14 +24,19 @@ import type {
   ScrubReport,
   ScrubRequest,
   Store,
+  StoreActivity,
   StoreOptions,
+  StoreSettings,
   StoreStatistics,
+  UsageReport,
+  UsageRequest,
 } from './contract.ts';
 import { findOrCreate, prepareFolder } from './create.ts';
 import { HostSpace, NOTHING_PENDING } from './host-space.ts';
 import { StoreLock } from './lock.ts';
 import { explainRefusal, openMetastore } from './open-metastore.ts';
 import { recover } from './recover.ts';
+import { SettingsInForce } from './settings-in-force.ts';
 import { collectStatistics } from './statistics.ts';
 
 export { readOwner } from './lock.ts';
@@ -37,7 +44,7 @@ export { readOwner } from './lock.ts';
 /** @throws UserError NO_STORE LOCKED WRONG_FORMAT STORE_CONFLICT STORE_INCONSISTENT DISK_FULL NO_PERMISSION USAGE */
 export async function openStore(path: string, options: StoreOptions): Promise<Store> {
   const storePath = resolve(path);
-  const compression = parseCompression(options.compression ?? 'lz4');
+  const settings = new SettingsInForce(options);
   if (prepareFolder(storePath, options.create)) {
     options.log.warn(
       { store: storePath },
@@ -47,7 +54,7 @@ export async function openStore(path: string, options: StoreOptions): Promise<St
   const lock = await StoreLock.acquire(storePath, options.mountpoint);
   try {
     const found = findOrCreate(storePath, options);
-    return await OpenStore.open({ storePath, found, compression, options, lock });
+    return await OpenStore.open({ storePath, found, settings, options, lock });
   } catch (error) {
     lock.release();
     throw error;
@@ -129,18 +136,27 @@ class OpenStore implements Store {
     this.#parts.verification.start();
   }
 
+  activity(): StoreActivity {
+    return collectActivity(this.#arguments, this.#files, this.#parts);
+  }
+
   statistics(): StoreStatistics {
     return collectStatistics({
       path: this.path,
       uuid: this.uuid,
       format: this.#arguments.found.format,
-      compression: formatCompression(this.#arguments.compression),
+      compression: this.#arguments.settings.compression.text,
       metastore: this.#files.metastore,
       dirtyBytes: this.#parts.dataPath.contentIngest.pendingBytes,
       checkpoint: this.#parts.checkpoint.newest,
       readOnlyReason: this.#parts.committer.readOnlyReason,
       lastScrub: this.#parts.verification.lastScrub,
     });
+  }
+
+  configure(settings: StoreSettings): void {
+    this.#arguments.settings.change(settings);
+    this.#parts.checkpointSchedule.reschedule();
   }
 
   async checkpoint(options: CheckpointOptions = {}): Promise<CheckpointReport> {
@@ -157,6 +173,14 @@ class OpenStore implements Store {
 
   async heal(request: HealRequest): Promise<HealReport> {
     return this.#parts.verification.heal(request);
+  }
+
+  async usage(request: UsageRequest): Promise<UsageReport> {
+    return this.#parts.inspection.usage(request);
+  }
+
+  async duplicates(request: DuplicatesRequest): Promise<DuplicatesReport> {
+    return this.#parts.inspection.duplicates(request);
   }
 
   planGc(threshold?: number): GcPlan {
@@ -199,6 +223,7 @@ class OpenStore implements Store {
 
   async #close(): Promise<void> {
     this.#parts.collection.stop();
+    this.#parts.inspection.stop();
     this.#parts.checkpointSchedule.stop();
     try {
       await this.#parts.collection.interrupt();

@@ -7,11 +7,16 @@ import { DamageRegister } from '../maintenance/damage.ts';
 import { findDamagedFiles, type DamageReport } from '../maintenance/damaged-files.ts';
 import { FileDamageLog } from '../maintenance/file-damage-log.ts';
 import { heal, type HealReport, type HealRequest } from '../maintenance/heal.ts';
-import { Scrubber, type ScrubReport, type ScrubRequest } from '../maintenance/scrub.ts';
+import {
+  Scrubber,
+  type ScrubProgress,
+  type ScrubReport,
+  type ScrubRequest,
+} from '../maintenance/scrub.ts';
 import { loadScrubState, type ScrubOutcome } from '../maintenance/scrub-state.ts';
 import type { Metastore } from '../metastore/metastore.ts';
 import type { DataPath } from './data-path.ts';
-import { ScrubSchedule } from './scrub-schedule.ts';
+import { ScrubSchedule, type ScrubScheduleOptions } from './scrub-schedule.ts';
 
 export interface VerificationParts {
   readonly storePath: string;
@@ -19,7 +24,7 @@ export interface VerificationParts {
   readonly blockStore: BlockStore;
   readonly log: Logger;
   readonly chunkBytesMax: number;
-  readonly scrubDays: number;
+  readonly settings: ScrubScheduleOptions['settings'];
   /** Nobody waits for answers of this process. */
   readonly isAlone: boolean;
   /** Where this store is mounted: nothing is read from there. */
@@ -78,12 +83,11 @@ export class Verification {
 
   /** Scrubs by itself from now on, when it is due. */
   start(): void {
-    const { metastore, log, scrubDays } = this.#parts;
-    const root = metastore.inodes.get(1);
+    const { metastore, log, settings } = this.#parts;
     this.#schedule = new ScrubSchedule(this.#scrub, {
-      days: scrubDays,
+      settings,
       log,
-      bornMs: (root?.btimeSec ?? 0) * 1000,
+      bornMs: this.bornMs,
       loadState: () => loadScrubState(metastore),
       mayChange: () => this.#parts.mayChange(),
     });
@@ -92,6 +96,16 @@ export class Verification {
 
   async scrub(request: ScrubRequest): Promise<ScrubReport> {
     return this.#scrub.run(request);
+  }
+
+  /** When the store was made. */
+  get bornMs(): number {
+    return (this.#parts.metastore.inodes.get(1)?.btimeSec ?? 0) * 1000;
+  }
+
+  /** Of the scrub under way. */
+  get scrubProgress(): ScrubProgress | undefined {
+    return this.#scrubber?.progress;
   }
 
   get lastScrub(): ScrubOutcome | undefined {

@@ -46,7 +46,7 @@ async function factsOfInode(
   const target = type === 'symlink' ? driver.fs.readLink(ino).toString() : '';
   const names = driver.fs.listXattr(ino, CALLER).toString().split('\0').filter(Boolean);
   const xattrs = new Map(
-    names.map((xattr) => [xattr, driver.fs.getXattr(ino, Buffer.from(xattr)).toString()]),
+    names.map((xattr) => [xattr, driver.getXattr(ino, Buffer.from(xattr)).toString()]),
   );
   const rest = { nlink, size: type === 'folder' ? 0 : size, hash, target, xattrs, object: ino };
   return { type, mode: mode & ~TYPE_MASK, ...rest, mtime };

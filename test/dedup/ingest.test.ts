@@ -15,6 +15,7 @@ import type {
 import { ChunkReader } from '../../lib/dedup/chunk-reader.ts';
 import { cutParameters } from '../../lib/dedup/chunking.ts';
 import { parseCompression } from '../../lib/dedup/codec.ts';
+import { CompressionChoice } from '../../lib/dedup/compression-choice.ts';
 import { Ingest, type IngestJob, type Span } from '../../lib/dedup/ingest.ts';
 import { PackWriter } from '../../lib/dedup/pack-writer.ts';
 import { WorkerPool } from '../../lib/dedup/worker-pool.ts';
@@ -87,7 +88,7 @@ function setUp(t: Test) {
   const failures: Error[] = [];
   const workers = new WorkerPool({
     cut: CUT,
-    compression: parseCompression('lz4'),
+    compression: new CompressionChoice(parseCompression('lz4')),
     fingerprintKey: KEY,
     onFailure: (error) => failures.push(error),
   });

@@ -21,7 +21,8 @@ import { ProtocolError } from '../../lib/protocol/protocol-error.ts';
 import { messageBytes, peekUnique, Request } from '../../lib/protocol/request.ts';
 import { SlabPool } from '../../lib/slab-pool.ts';
 import { openStore } from '../../lib/store/store.ts';
-import { FakeStore } from '../control/fake-store.ts';
+import { FakeSettings } from '../control/fake-settings.ts';
+import { fakeObserver, FakeStore } from '../control/fake-store.ts';
 import { golden } from '../protocol/golden.ts';
 import { FakeKernel } from '../support/fake-kernel.ts';
 import { answerOf, must, type Target } from './target.ts';
@@ -176,7 +177,14 @@ export const controlSocket: Target = {
   seeds: async (folder) => {
     served = folder;
     const store = new FakeStore(folder);
-    await ControlServer.listen({ store, mountpoint: '/m', version: '1', log: silentLog() });
+    await ControlServer.listen({
+      store,
+      observer: fakeObserver(store),
+      settings: new FakeSettings(),
+      mountpoint: '/m',
+      version: '1',
+      log: silentLog(),
+    });
     return lines;
   },
   run: async (input) => {

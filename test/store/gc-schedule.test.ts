@@ -21,7 +21,11 @@ t.test('after a run that lacked room the next one comes soon', async (t) => {
       return Promise.resolve(report);
     },
   } as unknown as GarbageCollector;
-  const schedule = new GcSchedule(collector, { log: silentLog(), mayChange: () => true });
+  const schedule = new GcSchedule(collector, {
+    log: silentLog(),
+    threshold: () => 0.8,
+    mayChange: () => true,
+  });
   schedule.start();
   t.teardown(() => schedule.stop());
   const endMs = Date.now() + WAIT_MS_MAX;

@@ -152,6 +152,18 @@ export class FileSystemDriver {
     await this.setAttributes(ino, { size });
   }
 
+  /** A stored xattr. */
+  getXattr(ino: Ino, name: Uint8Array): Buffer {
+    const { signal } = new AbortController();
+    const value = this.fs.getXattr(ino, Buffer.from(name), {
+      ...CALLER,
+      signal,
+      wantsLength: false,
+    });
+    if (value instanceof Promise) throw new Error('that xattr is not stored');
+    return value;
+  }
+
   release(fh: FileHandle): void {
     this.fs.release(fh);
   }
