@@ -2,8 +2,8 @@
 //
 // Each unit was read with chance p. Of a chunk that m units have, the number that shows it among those
 // read is binomial, so the chunks seen in one and in two units tell how many have one owner and how many
-// have two: unbiased, if none had more. Chunks with many owners are told by Chao's estimate. The range is
-// what the numbers allow at all: from no more than was seen to each chunk seen once being one of 1/p.
+// have two: unbiased, if none had more; with many owners a chunk is hardly missed. The range is what the
+// count of those seen in two units leaves open.
 
 import type { TableSums } from './fingerprint-table.ts';
 
@@ -34,19 +34,22 @@ export function estimateDistinct(sums: TableSums, sampling: Sampling): Distinct 
   const more = seen - one - two;
   const most = Math.min(referencedBytes, one / readShare + two + more);
   const clamp = (bytes: number): number => Math.max(seen, Math.min(bytes, most));
+  const singleBytes = (inTwo: number): number =>
+    one / readShare - (2 * (1 - readShare) * inTwo) / readShare ** 2;
   const withTwo = (inTwo: number): number => {
-    const pairs = inTwo / readShare ** 2;
-    const single = one / readShare - 2 * (1 - readShare) * pairs;
-    if (single >= 0) return clamp(single + pairs + more);
-    return clamp(seen + (one * one) / (2 * Math.max(1, inTwo)));
+    const single = singleBytes(inTwo);
+    if (single >= 0) return clamp(single + inTwo / readShare ** 2 + more);
+    // More pairs than such as are seen once: chunks have many owners, and hardly any was not seen.
+    return clamp(one / (2 * readShare * (1 - readShare)) + more);
   };
   // At least one chunk more might have been seen twice.
   const together = Math.max(1, chunksPerUnit);
   const doubtChunks = DEVIATIONS * Math.sqrt(sums.chunksInTwo * together + together ** 2);
   const doubtBytes = (doubtChunks / sums.share) * (sums.bytes / Math.max(1, sums.chunks));
+  const mayHaveMany = singleBytes(two + doubtBytes) < 0;
   return {
     bytes: withTwo(two),
-    bytesMin: withTwo(two + doubtBytes),
+    bytesMin: mayHaveMany ? seen : withTwo(two + doubtBytes),
     bytesMax: withTwo(Math.max(0, two - doubtBytes)),
   };
 }
