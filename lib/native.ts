@@ -2,6 +2,7 @@
 // negative errno instead of throwing, because EAGAIN, ENODEV and the like are everyday answers there.
 
 import { createRequire } from 'node:module';
+import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 /** Parameters of the chunk cutter, fixed per store (FORMAT). */
@@ -143,6 +144,13 @@ export interface Native {
    * and closes those mappings. @returns bytes advised; 0 when it is not mapped or does not exist
    */
   releaseMapping(path: string): number;
+
+  /**
+   * Sends one datagram to a service manager's socket (sd_notify(3)), without waiting.
+   * @param path absolute, or `@` and an abstract name
+   * @returns 0 or negative errno (ENOENT, ECONNREFUSED: nobody listens; EAFNOSUPPORT: not such a path)
+   */
+  notifyServiceManager(path: string, message: string): number;
 }
 
 const require = createRequire(import.meta.url);
@@ -167,7 +175,10 @@ function withAddon<T>(work: (load: AddonLoader, folder: string) => T): T {
   try {
     return work(load, nativeFolder());
   } catch (cause) {
-    throw new Error("the native addon is not built; run 'npm run build:native'", { cause });
+    // What npm puts beside the sources has a binary for the machines it was packed on.
+    const folder = dirname(nativeFolder());
+    const remedy = `run 'npm run build:native' in ${folder}`;
+    throw new Error(`the native addon is not built; ${remedy}`, { cause });
   }
 }
 

@@ -17,6 +17,7 @@
         'src/poller.cc',
         'src/lock.cc',
         'src/mapping.cc',
+        'src/notify.cc',
         'src/space.cc',
         'src/sparse_file.cc',
         'src/copy.cc',

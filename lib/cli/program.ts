@@ -12,6 +12,8 @@ import { helpEnd } from './exit-codes.ts';
 import { fsckCommand } from './fsck.ts';
 import { gcCommand } from './gc.ts';
 import { healCommand } from './heal.ts';
+import { installHelperCommand } from './install-helper.ts';
+import { installServiceCommand } from './install-service.ts';
 import { manualCommand } from './manual.ts';
 import { daemonCommand, mountCommand } from './mount.ts';
 import { scrubCommand } from './scrub.ts';
@@ -35,9 +37,9 @@ export function createProgram(): Command {
   program.addCommand(mountCommand());
   program.addCommand(umountCommand());
   program.addCommand(statsCommand());
+  program.addCommand(topCommand());
   program.addCommand(duCommand());
   program.addCommand(duplicatesCommand());
-  program.addCommand(topCommand());
   program.addCommand(fsckCommand());
   program.addCommand(gcCommand());
   program.addCommand(checkpointCommand());
@@ -45,6 +47,8 @@ export function createProgram(): Command {
   program.addCommand(healCommand());
   program.addCommand(estimateCommand());
   program.addCommand(configCommand());
+  program.addCommand(installHelperCommand());
+  program.addCommand(installServiceCommand());
   program.addCommand(completionCommand());
   program.addCommand(manualCommand(), { hidden: true });
   program.addCommand(daemonCommand(), { hidden: true });

@@ -65,6 +65,8 @@ export class Exchange implements Caller {
   readonly startedMs: number;
   /** It waits for long, and the log was told. */
   isReported = false;
+  /** Its first try met a full disk. */
+  isSecondTry = false;
   readonly #port: ReplyPort;
   #isReplied = false;
   #interruption: AbortController | undefined;

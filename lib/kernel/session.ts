@@ -4,7 +4,7 @@
 // Lifecycle: new -> INIT accepted: serving -> DESTROY (fuseblk only) or `end`: ended.
 
 import { Errno } from '../errno.ts';
-import { describeError, ExitCode, UserError } from '../errors.ts';
+import { DedupfsError, describeError, ExitCode, UserError } from '../errors.ts';
 import type { FileSystem } from '../filesystem/contract.ts';
 import type { Logger } from '../log.ts';
 import { encodeOutHeader } from '../protocol/encode.ts';
@@ -130,7 +130,8 @@ export class Session {
     try {
       outcome = handler(exchange, this.#context);
     } catch (error) {
-      replyFailure(exchange, error);
+      if (mayFitLater(exchange, error)) this.#tryLater(exchange);
+      else replyFailure(exchange, error);
       return;
     }
     if (outcome === undefined) ensureReplied(exchange);
@@ -147,18 +148,40 @@ export class Session {
       .finally(() => this.#inFlight.delete(exchange));
   }
 
-  /** A WRITE keeps its slab; anything else is small and moves out of it, so that it can be reused. */
   #hold(exchange: Exchange): void {
-    let held = exchange;
+    const kept = this.#keep(exchange);
+    this.#inFlight.add(kept);
+    this.#held.push(kept);
+  }
+
+  /** A WRITE keeps its slab; anything else is small and moves out of it, so that it can be reused. */
+  #keep(exchange: Exchange): Exchange {
     if (exchange.request.opcode === Opcode.WRITE) {
       exchange.slab?.retain();
-    } else {
-      const { message, length } = exchange.request.copyMessage();
-      const copy = new Request(message, 0, length, this.#records);
-      held = new Exchange(this.#port, copy, undefined, exchange.startedMs);
+      return exchange;
     }
-    this.#inFlight.add(held);
-    this.#held.push(held);
+    const { message, length } = exchange.request.copyMessage();
+    const copy = new Request(message, 0, length, this.#records);
+    return new Exchange(this.#port, copy, undefined, exchange.startedMs);
+  }
+
+  /**
+   * There was no room for it: what is under way takes room beforehand, with what it may need. So it is
+   * asked for once more when that is stored, and df's promise is kept to the end.
+   */
+  #tryLater(exchange: Exchange): void {
+    const kept = this.#keep(exchange);
+    kept.isSecondTry = true;
+    this.#inFlight.add(kept);
+    const { fs } = this.#context;
+    fs.syncAll().then(
+      () => fs.gate.whenOpen(() => this.#runHeld(kept)),
+      (error: unknown) => {
+        this.#inFlight.delete(kept);
+        kept.slab?.release();
+        replyFailure(kept, error);
+      },
+    );
   }
 
   #runHeld(exchange: Exchange): void {
@@ -228,6 +251,12 @@ export class Session {
     encodeOutHeader(scratch.view, 0, reply);
     sink.send(scratch.bytes, outHeader.bytes);
   }
+}
+
+/** It was refused for lack of room, and nothing of it was done. */
+function mayFitLater(exchange: Exchange, error: unknown): boolean {
+  if (exchange.isSecondTry || exchange.isReplied) return false;
+  return error instanceof DedupfsError && error.errno === Errno.ENOSPC;
 }
 
 /** A handler that returned without a reply would hang its caller. */

@@ -104,11 +104,19 @@ export class HostSpace implements HostRoom {
   /** Accepts so many more bytes. @throws ENOSPC */
   admit(bytes: number): void {
     this.#refresh();
+    if (!this.#holds(bytes)) {
+      // What was read a moment ago may be too little by now, or too much.
+      this.tend();
+      if (!this.#holds(bytes)) throw posixError(Errno.ENOSPC);
+    }
+    this.#admittedBytes += bytes;
+  }
+
+  /** Whether so many more bytes fit beside the reserve that they need. */
+  #holds(bytes: number): boolean {
     const wanted = this.#wantedBytes(bytes);
     if (this.#reserve.bytes < wanted) this.#resize(wanted);
-    const isShort = this.#isShortOf(wanted);
-    if (isShort || this.#roomBytes < bytes) throw posixError(Errno.ENOSPC);
-    this.#admittedBytes += bytes;
+    return !this.#isShortOf(wanted) && this.#roomBytes >= bytes;
   }
 
   /** Whether writes are accepted. */

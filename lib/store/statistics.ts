@@ -16,6 +16,12 @@ const NAME_BYTES_MAX = 255;
 /** statfs wants a number of free inodes; there is no limit but space, so a large one. */
 const FREE_FILES = 2 ** 31;
 
+/**
+ * Of the host's room, what is promised to data: the rest is for directories of packs, LMDB's pages and
+ * metadata. Random data in one file took 1.1 % more than its size (m, ext4 of 256 MiB and 1.5 GiB).
+ */
+const DATA_SHARE = 1 - 1 / 64;
+
 export interface StatisticsSources {
   readonly path: string;
   readonly uuid: string;
@@ -74,10 +80,13 @@ function peakResidentBytes(): number {
   return Number(match?.[1] ?? 0) * 1024;
 }
 
-/** Used is what the store takes, available what the host still has: `df` then means what it says. */
+/**
+ * Used is what the store takes, available what can be written of data that shares and compresses
+ * nothing: `df` then means what it says.
+ */
 export function hostStatistics(counters: Counters, space: HostSpace): FileSystemStatistics {
   const used = Math.ceil(space.usedBytes / BLOCK_BYTES);
-  const available = Math.floor(space.availableBytes / BLOCK_BYTES);
+  const available = Math.floor((space.availableBytes * DATA_SHARE) / BLOCK_BYTES);
   const files = counters.files + counters.directories + counters.otherInodes;
   return {
     blockBytes: BLOCK_BYTES,

@@ -53,6 +53,9 @@ napi_value cutterKind(napi_env env, napi_callback_info info);
 // checked_vfs.cc
 napi_value selectCheckedVfs(napi_env env, napi_callback_info info);
 
+// notify.cc
+napi_value notifyServiceManager(napi_env env, napi_callback_info info);
+
 // page_checksums.cc
 napi_value findDamagedPage(napi_env env, napi_callback_info info);
 

@@ -42,6 +42,7 @@ NAPI_MODULE_INIT() {
       method("cutterKind", cutterKind),
       method("selectCheckedVfs", selectCheckedVfs),
       method("findDamagedPage", findDamagedPage),
+      method("notifyServiceManager", notifyServiceManager),
   };
   const napi_status status =
       napi_define_properties(env, exports, sizeof methods / sizeof methods[0], methods);

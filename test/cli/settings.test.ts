@@ -194,7 +194,13 @@ t.test('defaults < config.toml < -o < flags, also in the daemon', (t) => {
     options: 'nodiratime,noatime,ro',
   };
   t.strictSame(mergeSettings(config, given), merged);
-  const args = daemonArguments({ storePath: '/s', mountpoint: '/m', given, isForeground: false });
+  const args = daemonArguments({
+    storePath: '/s',
+    mountpoint: '/m',
+    given,
+    isForeground: false,
+    create: true,
+  });
   t.strictSame(parse(...args.slice(1)), given, 'the daemon gets the same');
   t.strictSame(mergeSettings({}, NOTHING_GIVEN), settingDefaults);
   for (const [list, message] of [

@@ -2,6 +2,7 @@
 
 import t from 'tap';
 import { Errno } from '../../lib/errno.ts';
+import { posixError } from '../../lib/errors.ts';
 import { getxattrOut } from '../../lib/protocol/reply-structs.ts';
 import * as requests from '../../lib/protocol/request-structs.ts';
 import { build, FakeKernel, nul, parse, type Reply } from '../support/fake-kernel.ts';
@@ -35,6 +36,43 @@ t.test('a value is set, probed, read and removed', (t) => {
   t.equal(get('user.a', 0).errno, Errno.ENODATA);
   t.end();
 });
+
+t.test(
+  'a value that takes long is given up when its request is interrupted, or the mount ends',
+  async (t) => {
+    for (const end of ['interrupt', 'session'] as const) {
+      const asked: boolean[] = [];
+      const kernel = new FakeKernel(
+        fakeFileSystem({
+          getXattr: async (_ino, _name, { signal, wantsLength }) => {
+            asked.push(wantsLength);
+            return new Promise((_, reject) => {
+              signal.addEventListener('abort', () => reject(posixError(Errno.EINTR)));
+            });
+          },
+        }),
+      );
+      t.teardown(() => kernel.session.end());
+      kernel.init();
+      const body = [build(requests.getxattrIn, { size: 100 }), nul('user.a')];
+      const other = kernel.post('GETXATTR', { body });
+      const unique = kernel.post('GETXATTR', { body });
+      await new Promise(setImmediate);
+      t.strictSame(kernel.repliesTo(unique), []);
+      if (end === 'interrupt')
+        kernel.post('INTERRUPT', { body: [build(requests.interruptIn, { unique })] });
+      else kernel.session.end();
+      await new Promise(setImmediate);
+      t.match(kernel.repliesTo(unique), [{ errno: Errno.EINTR }]);
+      t.equal(
+        kernel.repliesTo(other).length,
+        end === 'interrupt' ? 0 : 1,
+        'only the one that was meant',
+      );
+      t.strictSame(asked, [false, false]);
+    }
+  },
+);
 
 t.test('an empty value and an empty list are empty replies', (t) => {
   const { set, get, list } = served();

@@ -73,6 +73,42 @@ t.test('a session that ends before the handshake is not ready', async (t) => {
   await t.rejects(kernel.session.ready, { code: 'DEDUPFS_MOUNT_FAILED' });
 });
 
+t.test(
+  'what finds no room is tried once more when all is stored and the gate is open',
+  async (t) => {
+    const cases = [
+      { why: 'there is room by then', fullFor: 1, commit: 'done', want: 0, tries: 2 },
+      { why: 'there is none', fullFor: 9, commit: 'done', want: Errno.ENOSPC, tries: 2 },
+      { why: 'nothing can be stored', fullFor: 9, commit: 'full', want: Errno.ENOSPC, tries: 1 },
+    ];
+    for (const { why, fullFor, commit, want, tries } of cases) {
+      const sizes: number[] = [];
+      const { fs, kernel } = served(t, {
+        write: (_, { bytes }) => {
+          sizes.push(bytes);
+          if (sizes.length <= fullFor) throw posixError(Errno.ENOSPC);
+          return bytes;
+        },
+        syncAll: async () => {
+          if (commit === 'full') throw new NoSpaceError('full');
+          fs.gate.isOpen = false;
+        },
+      });
+      const body = [build(requests.writeIn, { fh: 1, size: 5 }), Buffer.from('bytes')];
+      const unique = kernel.post('WRITE', { body });
+      const replies = () => kernel.repliesTo(unique).map(({ errno }) => errno);
+      t.strictSame(replies(), [], 'not at once');
+      await new Promise(setImmediate);
+      fs.gate.open();
+      t.strictSame(replies(), [want], why);
+      t.strictSame(
+        sizes,
+        Array.from({ length: tries }, () => 5),
+      );
+    }
+  },
+);
+
 t.test('one reply for each way to end, at once or later', async (t) => {
   const cases: { why: string; fsync: () => Promise<void>; want: number }[] = [
     { why: 'resolves', fsync: async () => undefined, want: 0 },
