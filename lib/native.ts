@@ -72,6 +72,14 @@ export interface Native {
   allocate(fd: number, offset: number, bytes: number, keepsSize: boolean): number;
 
   /**
+   * lseek(SEEK_DATA): where the next data of a file begins, at `offset` or behind it. It may be `offset`
+   * in a hole, where the file system cannot tell. @returns negative errno (ENXIO: there is none)
+   */
+  seekData(fd: number, offset: number): number;
+  /** The kernel need not keep in memory what is read of the file. 0 or negative errno. */
+  adviseReadOnce(fd: number): number;
+
+  /**
    * Cuts buffer[from, to) into chunks and stores the end offset of each in `ends`. Without `isFinal`
    * only chunks that more data could not change are cut (fewer than bytesMax + 1 bytes may stay
    * uncut); with it, a rest of at most bytesMax becomes one chunk. Stops when `ends` is full.

@@ -19,6 +19,7 @@
         'src/mapping.cc',
         'src/notify.cc',
         'src/space.cc',
+        'src/sparse_file.cc',
         'src/copy.cc',
         'src/huge_pages.cc',
         'src/clock.cc',

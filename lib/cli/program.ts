@@ -7,6 +7,7 @@ import { completionCommand } from './completion.ts';
 import { configCommand } from './config.ts';
 import { duCommand } from './du.ts';
 import { duplicatesCommand } from './duplicates.ts';
+import { estimateCommand } from './estimate.ts';
 import { helpEnd } from './exit-codes.ts';
 import { fsckCommand } from './fsck.ts';
 import { gcCommand } from './gc.ts';
@@ -44,6 +45,7 @@ export function createProgram(): Command {
   program.addCommand(checkpointCommand());
   program.addCommand(scrubCommand());
   program.addCommand(healCommand());
+  program.addCommand(estimateCommand());
   program.addCommand(configCommand());
   program.addCommand(installHelperCommand());
   program.addCommand(installServiceCommand());

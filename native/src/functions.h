@@ -28,6 +28,10 @@ napi_value tryLock(napi_env env, napi_callback_info info);
 // space.cc
 napi_value allocateSpace(napi_env env, napi_callback_info info);
 
+// sparse_file.cc
+napi_value seekData(napi_env env, napi_callback_info info);
+napi_value adviseReadOnce(napi_env env, napi_callback_info info);
+
 // mapping.cc
 napi_value releaseMapping(napi_env env, napi_callback_info info);
 

@@ -30,6 +30,8 @@ NAPI_MODULE_INIT() {
       method("createPoller", createPoller),
       method("tryLock", tryLock),
       method("allocate", allocateSpace),
+      method("seekData", seekData),
+      method("adviseReadOnce", adviseReadOnce),
       method("releaseMapping", releaseMapping),
       method("cutChunks", cutChunksOfBuffer),
       method("findZeroRun", findZeroRunInBuffer),
