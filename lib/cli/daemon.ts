@@ -18,6 +18,7 @@ import { serveMount, type ServedMount } from '../kernel/mount-session.ts';
 import { openLog, type Logger } from '../log.ts';
 import { native } from '../native.ts';
 import { ActivityObserver } from '../observability/activity.ts';
+import { parseListenAddress } from '../observability/listen-address.ts';
 import { MetricsEndpoint } from '../observability/metrics-endpoint.ts';
 import { SlabPool } from '../slab-pool.ts';
 import type { Store } from '../store/contract.ts';
@@ -69,8 +70,8 @@ export async function serve(
   const pool = new SlabPool(SLABS_MAX);
   const kernelOptions = parseMountOptions([settings.values.options]);
   using metrics = new MetricsEndpoint(log);
-  settings.onChange('metrics', async (where) => metrics.use(metricsAddressOf(where)));
-  await metrics.use(metricsAddressOf(settings.values.metrics));
+  settings.onChange('metrics', async (where) => metrics.use(parseListenAddress(where)));
+  await metrics.use(parseListenAddress(settings.values.metrics));
   manager.starting(`opening ${options.storePath}`);
   const store = await openStore(options.storePath, {
     ...storeSettingsOf(settings.values),

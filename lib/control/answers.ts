@@ -56,7 +56,7 @@ export class Answers {
       case 'stats':
         return store.statistics();
       case 'activity':
-        return observer.take();
+        return this.#parts.observer.take();
       case 'gcPlan':
         return store.planGc(request.params.threshold);
       case 'damage':
