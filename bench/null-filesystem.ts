@@ -5,7 +5,7 @@
 import path from 'node:path';
 import { parseMountOptions } from '../lib/kernel/mount-options.ts';
 import { serveMount } from '../lib/kernel/mount-session.ts';
-import { createLog } from '../lib/log.ts';
+import { openLog } from '../lib/log.ts';
 import { native } from '../lib/native.ts';
 import { SlabPool } from '../lib/slab-pool.ts';
 import { NullFileSystem } from './null-tree.ts';
@@ -19,7 +19,7 @@ async function main(target: string): Promise<void> {
     target,
     source: 'null',
     options: parseMountOptions([]),
-    log: createLog(undefined, process.env['LOG_LEVEL'] ?? 'info'),
+    log: openLog(undefined, { level: process.env['LOG_LEVEL'] ?? 'info' }).logger,
   });
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => void mount.stop());
   await mount.ready;

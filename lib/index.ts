@@ -9,7 +9,7 @@ export {
   PosixError,
   UserError,
 } from './errors.ts';
-export { createLog, silentLog, type Logger } from './log.ts';
+export { openLog, silentLog, type DaemonLog, type Logger } from './log.ts';
 export { SlabPool } from './slab-pool.ts';
 export { ROOT_INO } from './filesystem/contract.ts';
 export type * from './filesystem/contract.ts';

@@ -15,15 +15,18 @@ import {
   type MountOptions as KernelOptions,
 } from '../kernel/mount-options.ts';
 import { serveMount, type ServedMount } from '../kernel/mount-session.ts';
-import { createLog, type Logger } from '../log.ts';
+import { openLog, type Logger } from '../log.ts';
 import { native } from '../native.ts';
+import { ActivityObserver } from '../observability/activity.ts';
+import { parseListenAddress } from '../observability/listen-address.ts';
+import { MetricsEndpoint } from '../observability/metrics-endpoint.ts';
 import { SlabPool } from '../slab-pool.ts';
 import type { Store } from '../store/contract.ts';
 import { openStore } from '../store/store.ts';
 import { chunkBytesOf, logPathOf, type MountOptions } from './mount-options.ts';
 import { LiveSettings } from './settings/live-settings.ts';
 import { applyToStore, storeSettingsOf } from './settings/store-settings.ts';
-import { stopOnSignals } from './signals.ts';
+import { reloadOnHangup, stopOnSignals } from './signals.ts';
 import { readVersion } from './version.ts';
 
 /** Slabs of 1 MiB: what may be received and not yet chunked (DESIGN section 4). */
@@ -36,6 +39,8 @@ export interface Mounted {
   readonly pid: number;
   readonly chunkBytesMean: number;
   readonly compression: string;
+  /** Where metrics are served; undefined: nowhere. */
+  readonly metricsUrl: string | undefined;
 }
 
 /**
@@ -53,9 +58,16 @@ export async function serve(
   // the mount are not affected: the kernel has applied the callers' umask.
   process.umask(0o077);
   const settings = new LiveSettings(options.storePath, options.given);
-  const log = createLog(logPathOf(settings.values, options), settings.values['log-level']);
+  using daemonLog = openLog(logPathOf(settings.values, options), {
+    level: settings.values['log-level'],
+  });
+  const log = daemonLog.logger;
+  settings.onChange('log-level', (level) => daemonLog.setLevel(level));
+  reloadOnHangup(settings, daemonLog);
   const pool = new SlabPool(SLABS_MAX);
   const kernelOptions = parseMountOptions([settings.values.options]);
+  using metrics = new MetricsEndpoint(log);
+  await metrics.use(parseListenAddress(settings.values.metrics));
   const store = await openStore(options.storePath, {
     ...storeSettingsOf(settings.values),
     create: true,
@@ -72,13 +84,17 @@ export async function serve(
   let control: ControlServer | undefined;
   try {
     applyToStore(settings, store);
+    settings.onChange('metrics', async (address) => metrics.use(parseListenAddress(address)));
     // What was set before the lock was ours.
     await settings.reload(log);
     const mount = await mountStore({ store, pool, kernelOptions, options, log });
     surviveBugs(log);
-    control = await listen({ store, settings, options, log });
-    onMounted(describeMounted(store));
+    const observer = observe(store, mount, options);
+    metrics.serve(observer);
+    control = await listen({ store, observer, settings, options, log });
+    onMounted(describeMounted(store, metrics.url));
     await mount.closed;
+    metrics[Symbol.dispose]();
     log.info('final commit');
   } catch (error) {
     await closeStore(store, control, log);
@@ -110,28 +126,35 @@ async function mountStore(parts: {
   return mount;
 }
 
+function observe(store: Store, mount: ServedMount, { mountpoint }: MountOptions): ActivityObserver {
+  const version = readVersion();
+  return new ActivityObserver({ store, mountpoint, version, requests: () => mount.activity });
+}
+
 /** @returns undefined, with a warning, where the store's file system has no sockets */
 async function listen(parts: {
   readonly store: Store;
+  readonly observer: ActivityObserver;
   readonly settings: LiveSettings;
   readonly options: MountOptions;
   readonly log: Logger;
 }): Promise<ControlServer | undefined> {
-  const { store, settings, options, log } = parts;
+  const { store, observer, settings, options, log } = parts;
   const { mountpoint } = options;
   try {
     const version = readVersion();
-    return await ControlServer.listen({ store, settings, mountpoint, version, log });
+    return await ControlServer.listen({ store, observer, settings, mountpoint, version, log });
   } catch (error) {
     log.warn({ err: error }, 'no control socket: stats, gc and fsck cannot ask this daemon');
     return undefined;
   }
 }
 
-function describeMounted(store: Store): Mounted {
+function describeMounted(store: Store, metricsUrl: string | undefined): Mounted {
   const { chunkBytesMean, compression } = store.statistics();
   const { created, migratedFrom } = store;
-  return { created, migratedFrom, pid: process.pid, chunkBytesMean, compression };
+  const { pid } = process;
+  return { created, migratedFrom, pid, chunkBytesMean, compression, metricsUrl };
 }
 
 async function closeStore(

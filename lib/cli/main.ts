@@ -67,7 +67,7 @@ function orDiskFull(error: unknown): unknown {
 function usageError(error: CommanderError, args: readonly string[]): UserError | undefined {
   if (error.exitCode === 0) return undefined;
   const command = args[0] !== undefined && /^[a-z]+$/.test(args[0]) ? args[0] : undefined;
-  const isKnown = command !== undefined && error.code !== 'commander.unknownCommand';
+  const isKnown = command !== undefined && !error.message.includes(`unknown command '${command}'`);
   const help = `see 'dedupfs ${isKnown ? `${command} ` : ''}--help'`;
   // Without a command, commander prints the whole help as if it were an error.
   const what =

@@ -8,6 +8,7 @@ import { defaultLogPath } from './log-path.ts';
 import { flagsOf, readGiven, type GivenSettings } from './settings/given.ts';
 import {
   faultOf,
+  choicesOf,
   optionNames,
   settingsTable,
   valueOfText,
@@ -27,7 +28,10 @@ export interface MountOptions {
 }
 
 /** What commander hands to the action: checked values, by names in camelCase. */
-export type MountFlags = Readonly<Record<string, unknown>>;
+export interface MountFlags extends Readonly<Record<string, unknown>> {
+  readonly foreground?: true;
+  readonly quiet?: true;
+}
 
 export function addMountOptions(command: Command): Command {
   for (const name of optionNames) command.addOption(optionFor(name));
@@ -35,7 +39,7 @@ export function addMountOptions(command: Command): Command {
 }
 
 function optionFor(name: OptionName): Option {
-  const { placeholder, meaning, default: value, schema } = settingsTable[name];
+  const { placeholder, meaning, default: value } = settingsTable[name];
   if (name === 'options') {
     const note = 'and what is below as NAME=VALUE';
     return new Option(`-o, --options <${placeholder}>`, `${meaning}; ${note}`)
@@ -45,9 +49,10 @@ function optionFor(name: OptionName): Option {
   const group =
     name === 'chunk-size' ? 'For a new store:' : 'Settings, which config.toml may have as well:';
   const option = new Option(`--${name} <${placeholder}>`, `${meaning} (default: ${value})`);
-  // Named in help and offered by completion; what checks the value says more than commander would.
-  if ('options' in schema) option.choices(schema.options);
-  return option.argParser((text) => checkFlag(name, text)).helpGroup(group);
+  const choices = choicesOf(name);
+  if (choices === undefined) option.argParser((text) => checkFlag(name, text));
+  else option.choices(choices);
+  return option.helpGroup(group);
 }
 
 function checkFlag(name: OptionName, text: string): string | number {

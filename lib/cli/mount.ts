@@ -75,7 +75,7 @@ async function mount(store: string, dir: string, flags: MountFlags): Promise<voi
   const storePath = realpathAsFarAsItExists(resolve(store));
   const mountpoint = resolveMountpoint(dir);
   const given = givenBy(flags);
-  const isForeground = flags['foreground'] === true;
+  const isForeground = flags.foreground === true;
   const options: MountOptions = { storePath, mountpoint, given, isForeground };
   const settings = mergeSettings(readConfig(storePath).values, given);
   const logPath = logPathOf(settings, options);
@@ -120,7 +120,7 @@ function announce(
   }: { storePath: string; mountpoint: string; logPath: string | undefined },
   mounted: Mounted,
 ): void {
-  const { created, migratedFrom, pid, chunkBytesMean, compression } = mounted;
+  const { created, migratedFrom, pid, chunkBytesMean, compression, metricsUrl } = mounted;
   if (created) {
     const how = `chunks of ${formatBytes(chunkBytesMean)}, compression ${compression}`;
     process.stdout.write(`created store ${storePath} (${how})\n`);
@@ -132,7 +132,8 @@ function announce(
     );
   }
   const log = logPath === undefined ? '' : `, log ${logPath}`;
-  process.stdout.write(`mounted ${storePath} on ${mountpoint} (process ${pid}${log})\n`);
+  const metrics = metricsUrl === undefined ? '' : `, metrics ${metricsUrl}/metrics`;
+  process.stdout.write(`mounted ${storePath} on ${mountpoint} (process ${pid}${log}${metrics})\n`);
 }
 
 async function runDaemon(storePath: string, mountpoint: string, flags: MountFlags): Promise<void> {

@@ -4,6 +4,7 @@ import { Command } from 'commander';
 
 import { checkpointCommand } from './checkpoint.ts';
 import { completionCommand } from './completion.ts';
+import { configCommand } from './config.ts';
 import { duCommand } from './du.ts';
 import { duplicatesCommand } from './duplicates.ts';
 import { helpEnd } from './exit-codes.ts';
@@ -14,6 +15,7 @@ import { manualCommand } from './manual.ts';
 import { daemonCommand, mountCommand } from './mount.ts';
 import { scrubCommand } from './scrub.ts';
 import { statsCommand } from './stats.ts';
+import { topCommand } from './top.ts';
 import { umountCommand } from './umount.ts';
 import { readVersion } from './version.ts';
 
@@ -34,17 +36,23 @@ export function createProgram(): Command {
   program.addCommand(statsCommand());
   program.addCommand(duCommand());
   program.addCommand(duplicatesCommand());
+  program.addCommand(topCommand());
   program.addCommand(fsckCommand());
   program.addCommand(gcCommand());
   program.addCommand(checkpointCommand());
   program.addCommand(scrubCommand());
   program.addCommand(healCommand());
+  program.addCommand(configCommand());
   program.addCommand(completionCommand());
   program.addCommand(manualCommand(), { hidden: true });
   program.addCommand(daemonCommand(), { hidden: true });
-  for (const command of [program, ...program.commands]) {
+  for (const command of withSubcommands(program)) {
     // Errors are thrown to `report`, which prints one line instead of a message and the usage.
     command.exitOverride().configureOutput({ writeErr: () => undefined });
   }
   return program;
+}
+
+function withSubcommands(command: Command): Command[] {
+  return [command, ...command.commands.flatMap(withSubcommands)];
 }

@@ -1,8 +1,11 @@
-// SIGTERM and SIGINT end a mount: the first one politely (see ServedMount.stop), the second at once.
+// SIGTERM and SIGINT end a mount: the first one politely (see ServedMount.stop), the second at once. SIGHUP
+// opens the log anew and reads config.toml again.
 
 import type { ServedMount } from '../kernel/mount-session.ts';
 import { UnmountFlag } from '../kernel/mount-options.ts';
-import type { Logger } from '../log.ts';
+import { describeError } from '../errors.ts';
+import type { DaemonLog, Logger } from '../log.ts';
+import type { LiveSettings } from './settings/live-settings.ts';
 
 const signalNames = ['SIGTERM', 'SIGINT'] as const;
 
@@ -18,6 +21,20 @@ export function stopOnSignals(mount: ServedMount, log: Logger): void {
     });
   };
   for (const name of signalNames) process.on(name, onSignal);
+}
+
+/** What logrotate asks for when it has renamed the log, and who has edited config.toml. */
+export function reloadOnHangup(settings: LiveSettings, log: DaemonLog): void {
+  process.on('SIGHUP', () => {
+    try {
+      log.reopen();
+    } catch (error) {
+      const reason = describeError(error);
+      log.logger.error({ reason }, 'the log could not be opened anew; it goes on where it was');
+    }
+    log.logger.info('SIGHUP: the log is opened anew, config.toml is read again');
+    void settings.reload(log.logger);
+  });
 }
 
 /** Detached first: a mount whose connection is gone only gives errors and would stay. */

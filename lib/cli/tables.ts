@@ -27,13 +27,17 @@ export function formatPairs(pairs: readonly (readonly [string, string] | undefin
   return lines.join('\n');
 }
 
-/** A table with a head; numbers (all columns but the first) are aligned right. */
-export function formatTable(head: readonly string[], rows: readonly (readonly string[])[]): string {
+/** A table with a head; numbers (all columns but the first, unless `isText`) are aligned right. */
+export function formatTable(
+  head: readonly string[],
+  rows: readonly (readonly string[])[],
+  { isText = false } = {},
+): string {
   const table = new Table({
     head: [...head],
     style,
     chars: noLines,
-    colAligns: head.map((_, index) => (index === 0 ? 'left' : 'right')),
+    colAligns: head.map((_, index) => (index === 0 || isText ? 'left' : 'right')),
   });
   for (const row of rows) table.push([...row]);
   return table

@@ -1,6 +1,7 @@
 // What the daemon does for each method of the control socket (methods.ts).
 
 import { ExitCode, UserError } from '../errors.ts';
+import type { Activity } from '../observability/activity.ts';
 import type { Store } from '../store/contract.ts';
 import type { Pong } from './methods.ts';
 import type { Request } from './protocol.ts';
@@ -8,6 +9,7 @@ import type { SettingsControl } from './settings.ts';
 
 export interface AnswerParts {
   readonly store: Store;
+  readonly observer: { take(): Activity };
   readonly mountpoint: string;
   readonly version: string;
   readonly settings: SettingsControl;
@@ -53,6 +55,8 @@ export class Answers {
         return this.#pong();
       case 'stats':
         return store.statistics();
+      case 'activity':
+        return this.#parts.observer.take();
       case 'gcPlan':
         return store.planGc(request.params.threshold);
       case 'damage':

@@ -3,6 +3,7 @@
 
 import { z } from 'zod';
 
+import type { Activity } from '../observability/activity.ts';
 import type {
   CheckpointProgress,
   CheckpointReport,
@@ -39,6 +40,7 @@ const gcParams = z.object({
 export const paramsOf = {
   ping: nothing,
   stats: nothing,
+  activity: nothing,
   gcPlan: gcParams,
   gc: gcParams,
   fsck: z.object({ level: z.enum(['quick', 'full'], "must be 'quick' or 'full'") }),
@@ -106,6 +108,8 @@ export interface Pong {
 export interface Results {
   ping: Pong;
   stats: StoreStatistics;
+  /** What the mount is busy with now, and sums since it began: rates come from two answers. */
+  activity: Activity;
   gcPlan: GcPlan;
   // All that take long end early when they are cancelled or the connection ends. gc, scrub and heal
   // answer with `isComplete: false` then, and go on when they are asked for again; the others fail with

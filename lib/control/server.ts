@@ -6,6 +6,7 @@ import { rmSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 
 import type { Logger } from '../log.ts';
+import type { Activity } from '../observability/activity.ts';
 import type { Store } from '../store/contract.ts';
 import { Answers } from './answers.ts';
 import { Connection } from './connection.ts';
@@ -18,6 +19,7 @@ const LAST_WORDS_MS = 1000;
 
 export interface ControlOptions {
   readonly store: Store;
+  readonly observer: { take(): Activity };
   readonly mountpoint: string;
   readonly version: string;
   readonly settings: SettingsControl;

@@ -7,6 +7,7 @@
 import type { BlockStore } from '../blockstore/block-store.ts';
 import type { Frame } from '../blockstore/frame.ts';
 import type { KeyedHash } from '../blake3.ts';
+import { CacheCounts } from '../cache-counts.ts';
 import { CorruptionError } from '../errors.ts';
 import type { ChunkId, ChunkIndex, ChunkLocation, DamageListener } from './chunk-index.ts';
 import { checkPlainBytes, decompressInto } from './codec.ts';
@@ -35,6 +36,10 @@ interface DecodedFrame {
 }
 
 export class ChunkReader {
+  /** Chunks that were decoded ahead of who reads them. */
+  readonly aheadCounts = new CacheCounts();
+  /** Of the others, those whose frame was decoded already. */
+  readonly frameCounts = new CacheCounts();
   readonly #index: ChunkIndex;
   readonly #writer: PackWriter;
   readonly #packs: PackCache;
@@ -69,12 +74,23 @@ export class ChunkReader {
     this.#damage = options.damage;
   }
 
+  /** Packs whose bytes or directory were at hand. */
+  get packCounts(): CacheCounts {
+    return this.#packs.counts;
+  }
+
   /**
    * The chunk's plain bytes, verified. Shared with the caches: not to be written to, valid until the next call.
    * @throws CorruptionError  missing, undecodable, or not the bytes that were stored
    */
   read(chunk: ChunkId): Buffer {
-    return this.#ahead?.find(chunk) ?? this.#readNow(chunk);
+    const ahead = this.#ahead?.find(chunk);
+    if (ahead === undefined) {
+      this.aheadCounts.misses += 1;
+      return this.#readNow(chunk);
+    }
+    this.aheadCounts.hits += 1;
+    return ahead;
   }
 
   #readNow(chunk: ChunkId): Buffer {
@@ -105,7 +121,9 @@ export class ChunkReader {
 
   #frame({ packId, index }: ChunkLocation): DecodedFrame {
     const known = this.#byPlace.get(keyOf(packId, index));
-    if (known !== undefined) {
+    if (known === undefined) this.frameCounts.misses += 1;
+    else {
+      this.frameCounts.hits += 1;
       const key = keyOf(packId, known.first);
       this.#recent.delete(key);
       this.#recent.set(key, known);

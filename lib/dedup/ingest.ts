@@ -47,6 +47,17 @@ type LookUp = (
   plainBytes: number,
 ) => { chunk: ChunkId | undefined; isNew: false } | { chunk: ChunkId; isNew: true };
 
+/** What was cut since the store was opened: holes, chunks that were known, chunks that were new. */
+export interface IngestCounts {
+  readonly bytesOfHoles: number;
+  readonly chunksKnown: number;
+  readonly bytesKnown: number;
+  readonly chunksNew: number;
+  readonly bytesNew: number;
+  /** What the new ones take as stored (compressed). */
+  readonly bytesStored: number;
+}
+
 export class Ingest {
   readonly #workers: WorkerPool;
   readonly #index: ChunkIndex;
@@ -57,6 +68,14 @@ export class Ingest {
   /** Why a job failed; no later one may come out. */
   #failure: unknown;
   #active = 0;
+  readonly #counts = {
+    bytesOfHoles: 0,
+    chunksKnown: 0,
+    bytesKnown: 0,
+    chunksNew: 0,
+    bytesNew: 0,
+    bytesStored: 0,
+  };
 
   constructor(options: {
     readonly workers: WorkerPool;
@@ -66,6 +85,10 @@ export class Ingest {
     this.#workers = options.workers;
     this.#index = options.index;
     this.#writer = options.writer;
+  }
+
+  get counts(): IngestCounts {
+    return { ...this.#counts };
   }
 
   /** Jobs that have not come out yet. */
@@ -134,19 +157,35 @@ export class Ingest {
     lookUp: LookUp,
   ): { spans: Span[][]; fresh: NewChunk[] } {
     const fresh: NewChunk[] = [];
+    const counts = this.#counts;
     let number = 0;
     const toSpan = (length: number): Span => {
-      if (length >= HOLE_FLAG) return { bytes: length - HOLE_FLAG, chunk: undefined };
+      if (length >= HOLE_FLAG) {
+        counts.bytesOfHoles += length - HOLE_FLAG;
+        return { bytes: length - HOLE_FLAG, chunk: undefined };
+      }
       const at = number * DIGEST_BYTES;
       const fingerprint = fingerprints.subarray(at, at + DIGEST_BYTES);
       const { chunk, isNew } = lookUp(fingerprint, length);
       if (isNew) fresh.push({ chunk, number, plainBytes: length });
+      this.#count(length, isNew, chunk);
       number += 1;
       return { bytes: length, chunk };
     };
     const spans = lengths.map((segment) => Array.from(segment, toSpan));
     assert(number * DIGEST_BYTES === fingerprints.length, 'one fingerprint for each chunk');
     return { spans, fresh };
+  }
+
+  #count(plainBytes: number, isNew: boolean, chunk: ChunkId | undefined): void {
+    const counts = this.#counts;
+    if (isNew) {
+      counts.chunksNew += 1;
+      counts.bytesNew += plainBytes;
+    } else if (chunk !== undefined) {
+      counts.chunksKnown += 1;
+      counts.bytesKnown += plainBytes;
+    }
   }
 
   readonly #lookUpAll: LookUp = (fingerprint, plainBytes) => {
@@ -189,6 +228,7 @@ export class Ingest {
       return { fingerprint: fingerprints.subarray(at, at + DIGEST_BYTES), plainBytes, chunk };
     });
     const { packId, index } = this.#writer.append({ ...frame, chunks });
+    this.#counts.bytesStored += frame.stored.length;
     const plainBytes = chunks.map((chunk) => chunk.plainBytes);
     const shares = shareStoredBytes(plainBytes, frame.stored.length);
     fresh.forEach(({ chunk }, position) => {

@@ -4,6 +4,7 @@
 
 import type { Frame } from '../blockstore/frame.ts';
 import { Pack, type FrameFinder } from '../blockstore/pack.ts';
+import { CacheCounts } from '../cache-counts.ts';
 
 /** For so many readers at once, at about 0.6 MiB each. */
 const PACKS_MAX = 4;
@@ -31,6 +32,8 @@ interface CachedPack {
 }
 
 export class PackCache {
+  /** A hit: the pack or its directory is here, so that at most one frame is read. */
+  readonly counts = new CacheCounts();
   readonly #source: PackSource;
   /** The least recently used first. */
   #packs: CachedPack[] = [];
@@ -47,11 +50,16 @@ export class PackCache {
   frameOf(packId: number, index: number): Frame {
     const known = this.#packs.find((cached) => cached.packId === packId);
     if (known !== undefined) {
+      this.counts.hits += 1;
       this.#packs = [...this.#packs.filter((cached) => cached !== known), known];
       return known.pack.frameOf(index);
     }
     const finder = this.#finders.get(packId);
-    if (finder === undefined) return this.#readPack(packId).frameOf(index);
+    if (finder === undefined) {
+      this.counts.misses += 1;
+      return this.#readPack(packId).frameOf(index);
+    }
+    this.counts.hits += 1;
     this.#finders.delete(packId);
     this.#finders.set(packId, finder);
     return this.#readFrame(packId, finder, index);

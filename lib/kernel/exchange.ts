@@ -21,6 +21,7 @@ import { encodeInitOut, type InitAnswer } from '../protocol/init.ts';
 import { messageBytes, type MessageBytes, type Request } from '../protocol/request.ts';
 import { entryOut, outHeader, statxOut } from '../protocol/reply-structs.ts';
 import type { Slab } from '../slab-pool.ts';
+import { ActivityRecord } from './activity.ts';
 
 /** Where replies go. Signature and results of native.writev without the descriptor. */
 export interface ReplySink {
@@ -40,6 +41,8 @@ export class ReplyPort {
   readonly log: Logger;
   /** Holds the header and the largest reply made of structs. */
   readonly scratch: MessageBytes;
+  /** Of every request that was answered. */
+  readonly activity = new ActivityRecord();
 
   constructor(sink: ReplySink, log: Logger) {
     this.sink = sink;
@@ -58,8 +61,9 @@ export class Exchange implements Caller {
   readonly request: Request;
   /** Where the message lies; undefined when it was copied out to wait for the gate. */
   readonly slab: Slab | undefined;
-  /** When the request began to wait, for the watchdog; 0 while it has not. */
-  waitingSinceMs = 0;
+  /** When the request came, of performance.now(). */
+  readonly startedMs: number;
+  /** It waits for long, and the log was told. */
   isReported = false;
   /** Its first try met a full disk. */
   isSecondTry = false;
@@ -67,10 +71,16 @@ export class Exchange implements Caller {
   #isReplied = false;
   #interruption: AbortController | undefined;
 
-  constructor(port: ReplyPort, request: Request, slab: Slab | undefined) {
+  constructor(
+    port: ReplyPort,
+    request: Request,
+    slab: Slab | undefined,
+    startedMs = performance.now(),
+  ) {
     this.#port = port;
     this.request = request;
     this.slab = slab;
+    this.startedMs = startedMs;
   }
 
   get uid(): number {
@@ -110,6 +120,7 @@ export class Exchange implements Caller {
   /** For requests that the kernel wants no reply to. */
   finishWithoutReply(): void {
     this.#isReplied = true;
+    this.#port.activity.note(this.request, this.startedMs, 0, 0);
   }
 
   // Each reply returns whether the kernel took it. It does not when the caller is gone (abort); what
@@ -172,15 +183,15 @@ export class Exchange implements Caller {
     if (!this.#begin()) return false;
     const { scratch, sink } = this.#port;
     this.#header(scratch.view, BODY + body.length, 0);
-    if (body.length === 0) return this.#check(sink.send(scratch.bytes, BODY));
-    return this.#check(sink.send(scratch.bytes, BODY, body, 0, body.length));
+    if (body.length === 0) return this.#check(sink.send(scratch.bytes, BODY), 0);
+    return this.#check(sink.send(scratch.bytes, BODY, body, 0, body.length), body.length);
   }
 
   /** `framed`: room for the out header, filled here, then `bytes` of payload. */
   replyFramed(framed: MessageBytes, bytes: number): boolean {
     if (!this.#begin()) return false;
     this.#header(framed.view, BODY + bytes, 0);
-    return this.#check(this.#port.sink.send(framed.bytes, BODY + bytes));
+    return this.#check(this.#port.sink.send(framed.bytes, BODY + bytes), bytes);
   }
 
   get #view(): DataView {
@@ -201,7 +212,7 @@ export class Exchange implements Caller {
     if (!this.#begin()) return false;
     const { scratch, sink } = this.#port;
     this.#header(scratch.view, BODY + bodyBytes, 0);
-    return this.#check(sink.send(scratch.bytes, BODY + bodyBytes));
+    return this.#check(sink.send(scratch.bytes, BODY + bodyBytes), bodyBytes);
   }
 
   #header(view: DataView, bytes: number, errno: number): void {
@@ -212,14 +223,17 @@ export class Exchange implements Caller {
   #sendError(errno: ErrnoNumber): boolean {
     const { scratch, sink } = this.#port;
     this.#header(scratch.view, BODY, errno);
-    return this.#wasTaken(sink.send(scratch.bytes, BODY));
+    const isTaken = this.#wasTaken(sink.send(scratch.bytes, BODY));
+    this.#port.activity.note(this.request, this.startedMs, errno, 0);
+    return isTaken;
   }
 
-  #check(sent: number): boolean {
-    if (this.#wasTaken(sent)) return true;
+  #check(sent: number, bodyBytes: number): boolean {
+    const isTaken = this.#wasTaken(sent);
     // fs/fuse/dev.c (fuse_dev_do_write): EINVAL for a malformed reply leaves the request pending.
-    if (!isGone(-sent)) this.#sendError(Errno.EIO);
-    return false;
+    if (!isTaken && !isGone(-sent)) this.#sendError(Errno.EIO);
+    else this.#port.activity.note(this.request, this.startedMs, 0, bodyBytes);
+    return isTaken;
   }
 
   #wasTaken(sent: number): boolean {

@@ -25,7 +25,6 @@ export class InFlight {
   }
 
   add(exchange: Exchange): void {
-    exchange.waitingSinceMs = performance.now();
     this.#waiting.add(exchange);
   }
 
@@ -45,7 +44,7 @@ export class InFlight {
   /** Logs each request that has waited too long and was not reported before. */
   report(nowMs: number): void {
     for (const exchange of this.#waiting) {
-      const ageMs = nowMs - exchange.waitingSinceMs;
+      const ageMs = nowMs - exchange.startedMs;
       if (ageMs < AGE_REPORTED_MS || exchange.isReported) continue;
       exchange.isReported = true;
       const { name: op, nodeid, pid } = exchange.request;

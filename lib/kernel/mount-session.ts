@@ -7,6 +7,7 @@ import type { FileSystem } from '../filesystem/contract.ts';
 import type { Logger } from '../log.ts';
 import type { Native } from '../native.ts';
 import type { SlabPool } from '../slab-pool.ts';
+import type { RequestActivity } from './activity.ts';
 import { Channel, type EndReason } from './channel.ts';
 import { mountFilesystem, unmount } from './mounting.ts';
 import { UnmountFlag, type MountOptions } from './mount-options.ts';
@@ -32,6 +33,8 @@ export interface ServedMount {
   readonly ready: Promise<void>;
   /** The connection ended. Never rejects. */
   readonly closed: Promise<EndReason>;
+  /** What was asked of the mount so far. */
+  readonly activity: RequestActivity;
   /** umount2(2) flags; 0 or negative errno (EBUSY: somebody uses it). */
   unmount(flags: number): Promise<number>;
   /**
@@ -79,6 +82,9 @@ export function serveMount(serve: ServeOptions): ServedMount {
     target,
     ready,
     closed,
+    get activity() {
+      return session.activity;
+    },
     unmount: (flags) => unmount(native, target, flags),
     stop: (graceMs = STOP_GRACE_MS) =>
       (stopping ??= stopServing({ native, target, channel, closed, log }, graceMs)),

@@ -18,6 +18,7 @@ import {
 import { outHeader } from '../protocol/reply-structs.ts';
 import { peekUnique, Request, type MessageBytes } from '../protocol/request.ts';
 import { PAYLOAD_BYTES_MAX, type Slab } from '../slab-pool.ts';
+import type { RequestActivity } from './activity.ts';
 import { handlerOf, replyFailure } from './dispatch.ts';
 import { Exchange, ReplyPort, type ReplySink } from './exchange.ts';
 import { GateQueue } from './gate-queue.ts';
@@ -82,6 +83,11 @@ export class Session {
   /** Requests received and not yet answered. */
   get inFlightCount(): number {
     return this.#inFlight.count;
+  }
+
+  /** What was asked so far. */
+  get activity(): RequestActivity {
+    return this.#port.activity.report(this.inFlightCount);
   }
 
   /**
@@ -150,7 +156,7 @@ export class Session {
     } else {
       const { message, length } = exchange.request.copyMessage();
       const copy = new Request(message, 0, length, this.#records);
-      held = new Exchange(this.#port, copy, undefined);
+      held = new Exchange(this.#port, copy, undefined, exchange.startedMs);
     }
     this.#inFlight.add(held);
     this.#held.push(held);

@@ -24,6 +24,7 @@ import type { Metastore } from '../metastore/metastore.ts';
 import { ArenaState } from '../metastore/packs.ts';
 import type { DamageRegister } from './damage.ts';
 import { planGc, type GcPlan, type PlannedArena } from './gc-plan.ts';
+import { GcRecord } from './gc-record.ts';
 import { verifiedLive, type LiveChunk } from './live-chunks.ts';
 import { Survivors } from './survivors.ts';
 
@@ -72,6 +73,7 @@ export interface GcReport {
 export class GarbageCollector {
   readonly #parts: GcParts;
   #running: Promise<GcReport> | undefined;
+  readonly record = new GcRecord();
   /** Damaged arenas that the log has been told of. */
   readonly #told = new Set<number>();
 
@@ -101,6 +103,7 @@ export class GarbageCollector {
       return await this.#running;
     } finally {
       this.#running = undefined;
+      this.record.progress = null;
     }
   }
 
@@ -167,15 +170,15 @@ export class GarbageCollector {
       if (request.isCancelled?.() === true) return;
       after = last.id;
       const live = packs.filter((pack) => pack.nlive > 0).map((pack) => pack.id);
-      if (live.length > 0) {
-        progress.moved += await this.#moveSlice(planned.arena, live, survivors);
-      }
-      request.onProgress?.({ bytesDone: progress.moved, bytesTotal: plan.bytesToMove });
+      const moved = live.length > 0 ? await this.#moveSlice(planned.arena, live, survivors) : 0;
+      this.#noteMoved(progress, moved);
+      this.record.progress = { bytesDone: progress.moved, bytesTotal: plan.bytesToMove };
+      request.onProgress?.(this.record.progress);
       await new Promise((resolve) => setImmediate(resolve));
     }
     if (!survivors.isEmpty) {
       await this.#beginSlice();
-      progress.moved += this.#moveSurvivors(survivors);
+      this.#noteMoved(progress, this.#moveSurvivors(survivors));
     }
     await this.#giveUpDamaged(planned.arena);
     const left = metastore.packs.arena(planned.arena)?.live ?? 0;
@@ -191,7 +194,14 @@ export class GarbageCollector {
     await blockStore.remove(planned.arena);
     progress.freed += bytes;
     progress.removed += 1;
+    this.record.bytesFreed += bytes;
+    this.record.arenasRemoved += 1;
     log.info({ arena: planned.arena, bytes }, 'gc removed an arena');
+  }
+
+  #noteMoved(progress: { moved: number }, bytes: number): void {
+    progress.moved += bytes;
+    this.record.bytesMoved += bytes;
   }
 
   /** What is still live in the arena could not be found there: it is damaged, or its row is. */

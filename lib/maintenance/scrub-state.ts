@@ -30,6 +30,8 @@ export interface ScrubOutcome {
   readonly chunksDamaged: number;
   /** Other things that are wrong: see the log. */
   readonly findings: number;
+  /** When the last one ended that found nothing; absent: none did, as far as is known. */
+  readonly lastCleanMs?: number | undefined;
 }
 
 export interface ScrubState {
@@ -45,6 +47,38 @@ const OUTCOME_FIELDS = [
   ...(['startedMs', 'completedMs', 'packs', 'bytes', 'chunks'] as const),
   ...(['chunksDamaged', 'findings'] as const),
 ];
+
+/** A scrub that begins. */
+export function newPosition(isScheduled: boolean): ScrubPosition {
+  return {
+    isScheduled,
+    startedMs: Date.now(),
+    afterPack: -1,
+    packs: 0,
+    bytes: 0,
+    chunks: 0,
+    chunksDamaged: 0,
+    deadRecordsDamaged: 0,
+  };
+}
+
+/** @param before the outcome of the scrub before this one */
+export function outcomeOf(
+  { startedMs, packs, bytes, chunks, chunksDamaged }: ScrubPosition,
+  findings: number,
+  before: ScrubOutcome | undefined,
+): ScrubOutcome {
+  const sums = { startedMs, packs, bytes, chunks, chunksDamaged, findings };
+  const outcome = { ...sums, completedMs: Date.now() };
+  const lastCleanMs = lastCleanMsOf(outcome) ?? lastCleanMsOf(before);
+  return lastCleanMs === undefined ? outcome : { ...outcome, lastCleanMs };
+}
+
+/** When the last scrub ended that found nothing, as far as is known. */
+export function lastCleanMsOf(last: ScrubOutcome | undefined): number | undefined {
+  const isClean = last !== undefined && last.chunksDamaged + last.findings === 0;
+  return isClean ? last.completedMs : last?.lastCleanMs;
+}
 
 /** What cannot be read is as if it were not there: a scrub then begins anew. */
 export function loadScrubState(metastore: Metastore): ScrubState {

@@ -22,6 +22,8 @@ import { checkpointDefects, metastoreDefects } from './metastore-defects.ts';
 import { paceOf } from './scrub-pace.ts';
 import {
   loadScrubState,
+  newPosition,
+  outcomeOf,
   saveScrubState,
   type ScrubOutcome,
   type ScrubPosition,
@@ -92,6 +94,8 @@ interface PackRow {
 export class Scrubber {
   readonly #parts: ScrubParts;
   #running: Promise<ScrubReport> | undefined;
+  /** How far the run under way is; undefined: there is none, or it has just begun. */
+  progress: ScrubProgress | undefined;
   #interruption = new AbortController();
 
   constructor(parts: ScrubParts) {
@@ -108,12 +112,18 @@ export class Scrubber {
     this.#interruption = new AbortController();
     const { signal } = request;
     const signals = [this.#interruption.signal, ...(signal === undefined ? [] : [signal])];
-    const run = new ScrubRun(this.#parts, { ...request, signal: AbortSignal.any(signals) });
+    const onProgress = (progress: ScrubProgress): void => {
+      this.progress = progress;
+      request.onProgress?.(progress);
+    };
+    const signalled = { ...request, onProgress, signal: AbortSignal.any(signals) };
+    const run = new ScrubRun(this.#parts, signalled);
     this.#running = run.run();
     try {
       return await this.#running;
     } finally {
       this.#running = undefined;
+      this.progress = undefined;
     }
   }
 
@@ -313,10 +323,8 @@ class ScrubRun {
       await this.#save();
     } else {
       this.#countDamage();
-      const { startedMs, packs, bytes, chunks, chunksDamaged } = this.#position;
       const findings = this.#findings.length + this.#findingsOmitted;
-      const sums = { startedMs, packs, bytes, chunks, chunksDamaged, findings };
-      const last = { ...sums, completedMs: Date.now() };
+      const last = outcomeOf(this.#position, findings, this.#last);
       await this.#put({ position: undefined, last });
       this.#parts.log.info(last, 'scrub complete');
     }
@@ -328,17 +336,4 @@ class ScrubRun {
     // A mount that takes no changes forgets how far it got.
     if (this.#parts.tryChange()) saveScrubState(this.#parts.metastore, state);
   }
-}
-
-function newPosition(isScheduled: boolean): ScrubPosition {
-  return {
-    isScheduled,
-    startedMs: Date.now(),
-    afterPack: -1,
-    packs: 0,
-    bytes: 0,
-    chunks: 0,
-    chunksDamaged: 0,
-    deadRecordsDamaged: 0,
-  };
 }

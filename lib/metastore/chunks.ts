@@ -10,6 +10,7 @@
 
 import type Database from 'better-sqlite3';
 import { assert } from '../assert.ts';
+import { CacheCounts } from '../cache-counts.ts';
 import type { ChunkId, ChunkIndex, ChunkLocation, ChunkPlacement } from '../dedup/chunk-index.ts';
 import { CorruptionError } from '../errors.ts';
 import type { Counters } from './counters.ts';
@@ -39,6 +40,8 @@ export class ChunkTable implements ChunkIndex, ReferenceCounter {
   /** Chunks of this batch by indexed fingerprint (latin1). */
   readonly #fresh = new Map<string, ChunkId>();
   readonly #known: KnownChunks;
+  /** Fingerprints found in memory; a miss asks the index on disk. */
+  readonly knownCounts = new CacheCounts();
   #damageCount = 0;
   /** Rows written since the last commit by `quarantine`. */
   #quarantinedCount = 0;
@@ -79,7 +82,11 @@ export class ChunkTable implements ChunkIndex, ReferenceCounter {
   find(fingerprint: Uint8Array): ChunkId | undefined {
     const indexed = view(fingerprint);
     const cached = this.#known.find(indexed) ?? this.#freshOne(indexed);
-    if (cached !== undefined) return cached;
+    if (cached !== undefined) {
+      this.knownCounts.hits += 1;
+      return cached;
+    }
+    this.knownCounts.misses += 1;
     const row = this.#stored(indexed);
     if (row === undefined) return undefined;
     this.#known.learn(indexed, row);

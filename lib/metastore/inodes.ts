@@ -3,6 +3,7 @@
 
 import type Database from 'better-sqlite3';
 import { assert, expectDefined } from '../assert.ts';
+import { CacheCounts } from '../cache-counts.ts';
 import { BLOCK_BYTES } from './coverage.ts';
 import { LOGICAL_UNIT, type Counters } from './counters.ts';
 import type { StatementSource } from './database.ts';
@@ -110,6 +111,8 @@ export class InodeTable {
   readonly #replace: Database.Statement;
   readonly #delete: Database.Statement;
   readonly #cache = new Map<InodeNumber, Inode>();
+  /** Inodes that were in memory when they were asked for. */
+  readonly counts = new CacheCounts();
   /** Where the search for one that may leave memory goes on. */
   #hand: IterableIterator<Inode> | undefined;
   readonly #dirty = new Set<Inode>();
@@ -128,8 +131,10 @@ export class InodeTable {
     const known = this.#cache.get(ino);
     if (known !== undefined) {
       known.isRecent = true;
+      this.counts.hits += 1;
       return known;
     }
+    this.counts.misses += 1;
     const row = this.#select.get(ino) as Row | undefined;
     if (row === undefined) return undefined;
     const inode = fromRow(ino, row);

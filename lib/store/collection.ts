@@ -6,6 +6,7 @@ import type { OrphanReclaimer } from '../filesystem/orphans.ts';
 import type { Logger } from '../log.ts';
 import type { DamageRegister } from '../maintenance/damage.ts';
 import { GarbageCollector } from '../maintenance/gc.ts';
+import type { GcActivity } from '../maintenance/gc-record.ts';
 import type { Metastore } from '../metastore/metastore.ts';
 import type { GcOptions, GcPlan, GcReport } from './contract.ts';
 import type { DataPath } from './data-path.ts';
@@ -57,6 +58,11 @@ export class Collection {
       threshold: () => parts.settings.gcThreshold,
       mayChange: () => parts.mayChange(),
     });
+  }
+
+  get activity(): GcActivity {
+    const { arenasRemoved, bytesMoved, bytesFreed, progress } = this.#collector.record;
+    return { arenasRemoved, bytesMoved, bytesFreed, progress };
   }
 
   /** @param threshold absent: the setting */

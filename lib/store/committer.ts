@@ -14,6 +14,7 @@ import { isFullError } from '../host-room.ts';
 import type { Logger } from '../log.ts';
 import type { CheckpointTime } from '../metastore/database.ts';
 import type { Metastore } from '../metastore/metastore.ts';
+import { CommitRecord } from './commit-record.ts';
 import type { HostSpace } from './host-space.ts';
 
 /** After a change a commit begins this much later, so that it is durable within 5 s (G1). */
@@ -51,6 +52,7 @@ interface RunningCommit {
 }
 
 export class Committer {
+  readonly record = new CommitRecord();
   readonly #parts: CommitterParts;
   /** Something changed since the last commit began. */
   #hasChanges = false;
@@ -179,7 +181,7 @@ export class Committer {
   }
 
   #start(): RunningCommit {
-    const durable = this.#run();
+    const durable = this.record.commit(async () => this.#run());
     const over = durable
       .then(async () => this.#tidyUp())
       .finally(() => (this.#running = undefined));
@@ -285,7 +287,7 @@ export class Committer {
    */
   async #sync(): Promise<void> {
     try {
-      await this.#parts.metastore.database.sync();
+      await this.record.sync(async () => this.#parts.metastore.database.sync());
     } catch (error) {
       this.fail('the metastore could not be synced', error);
       throw error;
@@ -337,8 +339,7 @@ export class Committer {
   fail(what: string, cause: unknown): void {
     if (this.#readOnlyReason !== undefined) return;
     this.#readOnlyReason = `${what}: ${describeError(cause)}`;
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
+    this.stop();
     this.#parts.log.fatal({ err: cause }, `${what}; the mount is read-only from now on`);
   }
 

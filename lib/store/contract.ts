@@ -9,7 +9,9 @@ import type { DuplicatesProgress, FoundDuplicates } from '../maintenance/usage/d
 import type { MeasuredUsage, UsageProgress } from '../maintenance/usage/usage.ts';
 import type { Logger } from '../log.ts';
 import type { SlabPool } from '../slab-pool.ts';
+import type { StoreActivity } from './activity.ts';
 
+export type { StoreActivity } from './activity.ts';
 export type { DamagedFile, DamageReport } from '../maintenance/damaged-files.ts';
 export type { HealProgress, HealReport, HealRequest } from '../maintenance/heal.ts';
 export type { ScrubProgress, ScrubReport, ScrubRequest } from '../maintenance/scrub.ts';
@@ -261,6 +263,8 @@ export interface Store {
   statistics(): StoreStatistics;
   /** From now on; what is undefined stays as it is. @throws UserError USAGE  the compression */
   configure(settings: StoreSettings): void;
+  /** What it is busy with and how its parts fare; cheap enough to be asked every second. */
+  activity(): StoreActivity;
   /** Pure decision: what gc would do now. @param threshold live ratio below which an arena is evacuated */
   planGc(threshold?: number): GcPlan;
   /** A run that began by itself is stopped, and this one goes on from there. */

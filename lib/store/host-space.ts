@@ -148,6 +148,11 @@ export class HostSpace implements HostRoom {
     return Math.max(0, this.#roomBytes);
   }
 
+  /** Size of the host's file system, as of the last look. */
+  get hostBytes(): number {
+    return this.#hostBytes;
+  }
+
   /** What the store's own files occupy; of many files as of a moment ago. */
   get usedBytes(): number {
     const startMs = performance.now();

@@ -34,10 +34,7 @@ export async function withOfflineStore<Result>(
   log: Logger,
   work: (store: OfflineStore) => Promise<Result>,
 ): Promise<Result> {
-  const storePath = resolve(path);
-  prepareFolder(storePath, false);
-  const lock = await StoreLock.acquire(storePath, undefined);
-  try {
+  return withLockedStore(path, async (storePath) => {
     const { format } = findOrCreate(storePath, { create: false, log });
     const { arenaBytesMax, uuid, fingerprintKey } = format;
     const blockStore = new BlockStore(`${storePath}/arenas`, { arenaBytesMax, log });
@@ -47,6 +44,19 @@ export async function withOfflineStore<Result>(
     } finally {
       await blockStore.close();
     }
+  });
+}
+
+/** Runs `work` while nobody else has the store. @throws UserError NO_STORE LOCKED NO_PERMISSION */
+export async function withLockedStore<Result>(
+  path: string,
+  work: (storePath: string) => Promise<Result>,
+): Promise<Result> {
+  const storePath = resolve(path);
+  prepareFolder(storePath, false);
+  const lock = await StoreLock.acquire(storePath, undefined);
+  try {
+    return await work(storePath);
   } finally {
     lock.release();
   }

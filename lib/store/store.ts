@@ -6,6 +6,7 @@ import { blake3Provider } from '../blake3.ts';
 import { DedupfsError } from '../errors.ts';
 import type { DedupFileSystem } from '../filesystem/filesystem.ts';
 import { runFsck } from '../maintenance/fsck.ts';
+import { collectActivity } from './activity.ts';
 import { StoreAssembly, type StoreFiles, type StoreSetup } from './assembly.ts';
 import type {
   CheckpointOptions,
@@ -23,6 +24,7 @@ import type {
   ScrubReport,
   ScrubRequest,
   Store,
+  StoreActivity,
   StoreOptions,
   StoreSettings,
   StoreStatistics,
@@ -132,6 +134,10 @@ class OpenStore implements Store {
     this.#parts.orphans.reclaimLeftovers();
     this.#parts.collection.start();
     this.#parts.verification.start();
+  }
+
+  activity(): StoreActivity {
+    return collectActivity(this.#arguments, this.#files, this.#parts);
   }
 
   statistics(): StoreStatistics {

@@ -7,7 +7,12 @@ import { DamageRegister } from '../maintenance/damage.ts';
 import { findDamagedFiles, type DamageReport } from '../maintenance/damaged-files.ts';
 import { FileDamageLog } from '../maintenance/file-damage-log.ts';
 import { heal, type HealReport, type HealRequest } from '../maintenance/heal.ts';
-import { Scrubber, type ScrubReport, type ScrubRequest } from '../maintenance/scrub.ts';
+import {
+  Scrubber,
+  type ScrubProgress,
+  type ScrubReport,
+  type ScrubRequest,
+} from '../maintenance/scrub.ts';
 import { loadScrubState, type ScrubOutcome } from '../maintenance/scrub-state.ts';
 import type { Metastore } from '../metastore/metastore.ts';
 import type { DataPath } from './data-path.ts';
@@ -79,11 +84,10 @@ export class Verification {
   /** Scrubs by itself from now on, when it is due. */
   start(): void {
     const { metastore, log, settings } = this.#parts;
-    const root = metastore.inodes.get(1);
     this.#schedule = new ScrubSchedule(this.#scrub, {
       settings,
       log,
-      bornMs: (root?.btimeSec ?? 0) * 1000,
+      bornMs: this.bornMs,
       loadState: () => loadScrubState(metastore),
       mayChange: () => this.#parts.mayChange(),
     });
@@ -92,6 +96,16 @@ export class Verification {
 
   async scrub(request: ScrubRequest): Promise<ScrubReport> {
     return this.#scrub.run(request);
+  }
+
+  /** When the store was made. */
+  get bornMs(): number {
+    return (this.#parts.metastore.inodes.get(1)?.btimeSec ?? 0) * 1000;
+  }
+
+  /** Of the scrub under way. */
+  get scrubProgress(): ScrubProgress | undefined {
+    return this.#scrubber?.progress;
   }
 
   get lastScrub(): ScrubOutcome | undefined {

@@ -1,10 +1,11 @@
-// Goal: each mistake a user can make gives one clear line on stderr that names the thing and the
-// remedy, an exit code of its own, and never a stack trace. Method: make each mistake for real.
+// Goal: what the machine has not, or will not give, is told in one clear line on stderr that names the thing and
+// the remedy, with an exit code of its own, never a stack trace. Method: real machines without /dev/fuse, full disks,
+// stores in use or of other versions. What people mistype is in mistakes.test.ts.
 //
 // Run: node dist/test/acceptance/cli-errors.test.js
 
 import { spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
@@ -17,7 +18,6 @@ t.setTimeout(300_000);
 requireRoot();
 requirePrograms({ unshare: 'util-linux', setpriv: 'util-linux', 'mkfs.ext4': 'e2fsprogs' });
 
-const COMMANDS = ['mount', 'umount', 'stats', 'fsck', 'gc'];
 const STRANGER = '65534';
 
 /** A place for the mistakes: an empty directory, a file, and a directory that is not a store. */
@@ -31,53 +31,6 @@ interface Failure {
   readonly stdout: string;
   readonly stderr: string;
 }
-
-await t.test('wrong places', async (t) => {
-  const { at } = makePlace(t);
-  const cases = [
-    { args: ['mount', at('s'), at('absent')], code: ExitCode.NO_MOUNTPOINT, says: /absent/ },
-    { args: ['mount', at('s'), at('file')], code: ExitCode.NO_MOUNTPOINT, says: /file/ },
-    { args: ['mount', at('s'), at('full')], code: ExitCode.MOUNTPOINT_NOT_EMPTY, says: /empty/ },
-    { args: ['mount', at('full'), at('empty')], code: ExitCode.NO_STORE, says: /full/ },
-    { args: ['mount', at('file'), at('empty')], code: ExitCode.NO_STORE, says: /file/ },
-    {
-      args: ['mount', at('empty', 'store'), at('empty')],
-      code: ExitCode.STORE_INSIDE_MOUNT,
-      says: /inside/,
-    },
-    { args: ['mount', at('empty'), at('empty')], code: ExitCode.STORE_INSIDE_MOUNT, says: /empty/ },
-    { args: ['umount', at('empty')], code: ExitCode.NOT_MOUNTED, says: /not .*mount/ },
-    { args: ['umount', at('absent')], code: ExitCode.NOT_MOUNTED, says: /absent/ },
-    ...['stats', 'fsck', 'gc'].flatMap((command) => [
-      { args: [command, at('full')], code: ExitCode.NO_STORE, says: /full/ },
-      { args: [command, at('absent')], code: ExitCode.NO_STORE, says: /absent/ },
-    ]),
-  ];
-  for (const { args, code, says } of cases) {
-    const failure = await dedupfs(logged(args, at('log')));
-    assertOneLine(t, failure, { code, says: [says], what: args.join(' ') });
-  }
-  t.throws(() => statSync(at('s')), { code: 'ENOENT' }, 'a refused mount creates no store');
-});
-
-await t.test('wrong options', async (t) => {
-  const { at } = makePlace(t);
-  const cases = [
-    { args: ['mount', at('s'), at('empty'), '--compression', 'lzma'], says: /lzma.*zstd/ },
-    { args: ['mount', at('s'), at('empty'), '--compression', 'zstd:99'], says: /99/ },
-    { args: ['mount', at('s'), at('empty'), '--chunk-size', '17K'], says: /17K.*64K/ },
-    { args: ['mount', at('s'), at('empty'), '-o', 'no_such_option'], says: /no_such_option/ },
-    { args: ['mount', at('s'), at('empty'), '--no-such-option'], says: /--no-such-option/ },
-    { args: ['mount', at('s')], says: /dir/i },
-    { args: ['mount', at('s'), at('empty'), at('full')], says: /argument/ },
-    { args: ['umount'], says: /dir/i },
-    { args: ['no-such-command'], says: /no-such-command/ },
-  ];
-  for (const { args, says } of cases) {
-    const expected = { code: ExitCode.USAGE, says: [says], what: args.join(' ') };
-    assertOneLine(t, await dedupfs(logged(args, at('log'))), expected);
-  }
-});
 
 await t.test('no /dev/fuse, or no permission for it', async (t) => {
   const { at } = makePlace(t);
@@ -174,18 +127,6 @@ await t.test('a host file system that is full', async (t) => {
     what: 'creating a store on a full disk',
   });
   t.notOk(isMountpoint(at('empty')), 'nothing is mounted');
-});
-
-await t.test('every command explains itself', async (t) => {
-  for (const command of COMMANDS) {
-    const help = await dedupfs([command, '--help']);
-    t.equal(help.code, ExitCode.OK, `${command} --help succeeds`);
-    t.match(help.stdout, /example/i, `${command} --help has an example`);
-    t.match(help.stdout, new RegExp(`dedupfs ${command} `), `an example of ${command}`);
-    t.match(help.stdout, /exit (codes?|status)/i, `${command} --help lists its exit codes`);
-  }
-  const help = await dedupfs(['--help']);
-  for (const command of COMMANDS) t.match(help.stdout, command, `--help lists ${command}`);
 });
 
 /** The same, with a log that goes away with the test: some mounts fail only in their daemon. */

@@ -13,8 +13,8 @@ import { ControlServer } from '../../lib/control/server.ts';
 import { SocketPath } from '../../lib/control/socket-path.ts';
 import { ExitCode, NoSpaceError, UserError } from '../../lib/errors.ts';
 import { silentLog } from '../../lib/log.ts';
-import { FakeSettings } from './fake-settings.ts';
-import { fakePlan, FakeStore } from './fake-store.ts';
+import { fakeSetting, FakeSettings } from './fake-settings.ts';
+import { fakeObserver, fakePlan, FakeStore } from './fake-store.ts';
 
 interface Served {
   readonly store: FakeStore;
@@ -34,6 +34,7 @@ async function serve(t: Test, folder = makeFolder(t)): Promise<Served> {
   const store = new FakeStore(folder);
   const options = {
     store,
+    observer: fakeObserver(store),
     settings: new FakeSettings(),
     mountpoint: '/mnt/here',
     version: '1.2.3',
@@ -96,6 +97,18 @@ t.test('each method reaches the store and brings its result back', async (t) => 
   t.strictSame(await client.request('commit', {}), {});
   const want = ['statistics', 'planGc 0.25', 'gc undefined', 'fsck quick', 'commit'];
   t.strictSame(served.store.calls, want);
+});
+
+t.test('settings are shown and changed', async (t) => {
+  const client = await connect(t, await serve(t));
+  t.strictSame(await client.request('settings', {}), {
+    settings: [JSON.parse(JSON.stringify(fakeSetting))],
+  });
+  const change = { name: 'compression', value: 'none' };
+  t.match(await client.request('configure', change), { ...change, isApplied: true });
+  t.match(await client.request('configure', { name: 'compression' }), { inForce: 'lz4' });
+  const nameless = client.request('configure', {} as { name: string });
+  await t.rejects(nameless, { message: 'name must be the name of a setting' });
 });
 
 t.test('scrub, damage and heal take what they need and refuse the rest', async (t) => {

@@ -1,6 +1,9 @@
 // A store that answers from a table, to test what asks a store without one.
 
+import { ActivityObserver } from '../../lib/observability/activity.ts';
 import type { FileSystem } from '../../lib/filesystem/contract.ts';
+import type { RequestActivity } from '../../lib/kernel/activity.ts';
+import { LATENCY_BOUNDS_SECONDS } from '../../lib/latency-histogram.ts';
 import type {
   CheckpointReport,
   DamageReport,
@@ -17,6 +20,7 @@ import type {
   ScrubRequest,
   Store,
   StoreSettings,
+  StoreActivity,
   StoreStatistics,
   UsageReport,
   UsageRequest,
@@ -48,6 +52,84 @@ const fakeScrub = {
   findingsOmitted: 0,
 };
 
+const noTime = { count: 0, seconds: 0, classes: LATENCY_BOUNDS_SECONDS.map(() => 0).concat(0) };
+
+export const fakeActivity: StoreActivity = {
+  commits: {
+    commits: noTime,
+    syncs: noTime,
+    failures: 0,
+    error: null,
+    lastSuccessMs: 1e3,
+    lastFailureMs: null,
+  },
+  ingest: {
+    bytesOfHoles: 0,
+    chunksKnown: 1,
+    bytesKnown: 300,
+    chunksNew: 2,
+    bytesNew: 200,
+    bytesStored: 100,
+  },
+  caches: [{ cache: 'inodes', hits: 9, misses: 1 }],
+  backlog: {
+    dirtyBytes: 4096,
+    slabsUsed: 1,
+    slabs: 32,
+    ingestJobs: 0,
+    packBytes: 0,
+    walBytes: 0,
+  },
+  gc: { arenasRemoved: 0, bytesMoved: 0, bytesFreed: 0, progress: null },
+  scrub: null,
+  lastScrub: null,
+  lastCleanScrubMs: null,
+  lastCheckpointMs: null,
+  isCheckpointOutdated: true,
+  createdMs: 1000,
+  content: {
+    files: 1,
+    directories: 1,
+    referencedBytes: 500,
+    uniqueBytes: 200,
+    storedBytes: 100,
+    deadBytes: 0,
+    chunks: 2,
+    damagedChunks: 0,
+    damagedBytes: 0,
+  },
+  host: { bytesAvailable: 1e9, bytesUsed: 1e6, bytesTotal: 2e9 },
+  readOnlyReason: null,
+};
+
+export const fakeRequests: RequestActivity = {
+  operations: [
+    {
+      operation: 'WRITE',
+      ...noTime,
+      count: 3,
+      seconds: 3e-5,
+    },
+  ],
+  errors: [
+    {
+      operation: 'READ',
+      errno: 'EIO',
+      count: 1,
+    },
+  ],
+  bytesWritten: 500,
+  bytesRead: 100,
+  inFlight: 2,
+  windowSeconds: 10,
+  callers: [],
+};
+
+export function fakeObserver(store: FakeStore): ActivityObserver {
+  const requests = (): RequestActivity => fakeRequests;
+  return new ActivityObserver({ store, requests, mountpoint: '/mnt/here', version: '1.2.3' });
+}
+
 export class FakeStore implements Store {
   readonly path: string;
   readonly uuid = '00000000-0000-4000-8000-000000000000';
@@ -76,6 +158,11 @@ export class FakeStore implements Store {
 
   configure(settings: StoreSettings): void {
     this.calls.push(`configure ${JSON.stringify(settings)}`);
+  }
+
+  activity(): StoreActivity {
+    this.calls.push('activity');
+    return fakeActivity;
   }
 
   planGc(threshold?: number): GcPlan {

@@ -22,7 +22,7 @@ import { messageBytes, peekUnique, Request } from '../../lib/protocol/request.ts
 import { SlabPool } from '../../lib/slab-pool.ts';
 import { openStore } from '../../lib/store/store.ts';
 import { FakeSettings } from '../control/fake-settings.ts';
-import { FakeStore } from '../control/fake-store.ts';
+import { fakeObserver, FakeStore } from '../control/fake-store.ts';
 import { golden } from '../protocol/golden.ts';
 import { FakeKernel } from '../support/fake-kernel.ts';
 import { answerOf, must, type Target } from './target.ts';
@@ -179,6 +179,7 @@ export const controlSocket: Target = {
     const store = new FakeStore(folder);
     await ControlServer.listen({
       store,
+      observer: fakeObserver(store),
       settings: new FakeSettings(),
       mountpoint: '/m',
       version: '1',

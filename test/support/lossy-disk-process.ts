@@ -11,7 +11,7 @@ import { createInterface } from 'node:readline';
 import { describeError } from '../../lib/errors.ts';
 import { parseMountOptions } from '../../lib/kernel/mount-options.ts';
 import { serveMount } from '../../lib/kernel/mount-session.ts';
-import { createLog } from '../../lib/log.ts';
+import { openLog } from '../../lib/log.ts';
 import { native } from '../../lib/native.ts';
 import { SlabPool } from '../../lib/slab-pool.ts';
 import { Faults } from './lossy-disk-faults.ts';
@@ -48,7 +48,7 @@ async function serve(options: LossyDiskOptions): Promise<void> {
     target: mountpoint,
     source: folder,
     options: parseMountOptions(['noatime,noacl']),
-    log: createLog(join(folder, 'disk.log'), 'warn'),
+    log: openLog(join(folder, 'disk.log'), { level: 'warn' }).logger,
   });
   await mount.ready;
   tell({ type: 'ready', baseRecords });

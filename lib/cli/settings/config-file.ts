@@ -1,22 +1,14 @@
 // STORE/config.toml on the host: read as it is, replaced as a whole. Written by whoever holds the lock of the
-// store, so that no two changes and no mount overtake one another.
+// store, so that no two changes and no mount overtake one another. Writing waits for the disk, so a daemon must
+// not do it on its one thread.
 
-import {
-  closeSync,
-  constants,
-  fstatSync,
-  fsyncSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs';
+import { open, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { ExitCode, UserError } from '../../errors.ts';
+import { ExitCode, NoSpaceError, UserError } from '../../errors.ts';
+import { isFullError } from '../../host-room.ts';
 import { checkStoreFile } from '../../store/safe-entries.ts';
-import { syncFolder } from '../../sync-folder.ts';
 import { badConfig, parseConfigText } from './config-text.ts';
 import type { Settings } from './table.ts';
 
@@ -74,22 +66,38 @@ function mayNot(path: string): UserError {
   return new UserError(ExitCode.NO_PERMISSION, 'DEDUPFS_NO_PERMISSION', message);
 }
 
-/** Durable on return; whoever reads meanwhile sees the old text or the new. @throws Error  of the host */
-export function writeConfig(storePath: string, text: string): void {
+/**
+ * Durable when it resolves; whoever reads meanwhile sees the old text or the new.
+ * @throws NoSpaceError  @throws Error  of the host; then the old text stays
+ */
+export async function writeConfig(storePath: string, text: string): Promise<void> {
   const path = configPath(storePath);
   const draft = `${path}.new`;
-  rmSync(draft, { force: true }); // of a process that was killed
-  const { O_WRONLY, O_CREAT, O_EXCL } = constants;
-  const descriptor = openSync(draft, O_WRONLY | O_CREAT | O_EXCL, 0o600);
+  await rm(draft, { force: true }); // of a process that was killed
   try {
-    writeFileSync(descriptor, text);
-    fsyncSync(descriptor);
+    const { O_WRONLY, O_CREAT, O_EXCL } = constants;
+    const file = await open(draft, O_WRONLY | O_CREAT | O_EXCL, 0o600);
+    try {
+      await file.writeFile(text);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(draft, path);
+    await syncFolder(storePath);
   } catch (error) {
-    rmSync(draft, { force: true });
-    throw error;
-  } finally {
-    closeSync(descriptor);
+    await rm(draft, { force: true });
+    if (!isFullError(error)) throw error;
+    const message = `no room to write ${path}; free some space on its file system`;
+    throw new NoSpaceError(message, { cause: error });
   }
-  renameSync(draft, path);
-  syncFolder(storePath);
+}
+
+async function syncFolder(path: string): Promise<void> {
+  const folder = await open(path, constants.O_RDONLY);
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
 }

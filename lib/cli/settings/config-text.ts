@@ -20,7 +20,7 @@ export function parseConfigText(text: string, path: string): Partial<Settings> {
     const fault = faultOfEntry(key, value);
     if (fault !== undefined) throw badConfig(path, lineOf(text, key), fault);
   }
-  return document as Partial<Settings>;
+  return { ...document };
 }
 
 function parseToml(text: string, path: string): Record<string, unknown> {

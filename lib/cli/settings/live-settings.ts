@@ -17,6 +17,8 @@ export class LiveSettings implements SettingsControl {
   readonly #storePath: string;
   readonly #given: GivenSettings;
   #config: ConfigFile;
+  /** What of it counts: the rest waits for a reload, or for the next mount. */
+  #counting: Partial<Settings>;
   #inForce: Settings;
   readonly #appliers = new Map<SettingName, Apply>();
   /** Settles when the last change asked for is done: one at a time. */
@@ -27,6 +29,7 @@ export class LiveSettings implements SettingsControl {
     this.#storePath = storePath;
     this.#given = given;
     this.#config = readConfig(storePath);
+    this.#counting = this.#config.values;
     this.#inForce = mergeSettings(this.#config.values, given);
   }
 
@@ -47,7 +50,12 @@ export class LiveSettings implements SettingsControl {
   }
 
   list(): readonly SettingState[] {
-    return describeSettings(this.#inForce, this.#config.values, this.#given);
+    return describeSettings({
+      inForce: this.#inForce,
+      config: this.#config.values,
+      counting: this.#counting,
+      given: this.#given,
+    });
   }
 
   async change(name: string, text: string | undefined): Promise<SettingChange> {
@@ -58,11 +66,11 @@ export class LiveSettings implements SettingsControl {
     const [setting, value] = checkedValue(name, text);
     const before = readConfig(this.#storePath);
     const path = configPath(this.#storePath);
-    writeConfig(this.#storePath, changeConfigText(before.text, setting, value, path));
+    await writeConfig(this.#storePath, changeConfigText(before.text, setting, value, path));
     try {
       await this.#take(readConfig(this.#storePath), [setting]);
     } catch (error) {
-      writeConfig(this.#storePath, before.text);
+      await writeConfig(this.#storePath, before.text);
       throw error;
     }
     return { name, value, inForce: this.#inForce[setting], ...this.#outcome(setting) };
@@ -83,7 +91,7 @@ export class LiveSettings implements SettingsControl {
     await this.#inTurn(async () => {
       try {
         const changed = await this.#take(readConfig(this.#storePath), settingNames);
-        log.info({ changed }, changed.length === 0 ? 'no setting has changed' : 'settings changed');
+        if (changed.length > 0) log.info({ changed }, 'settings changed');
       } catch (error) {
         const reason = describeError(error);
         log.error({ reason }, 'config.toml was not taken over; the settings stay as they were');
@@ -105,6 +113,9 @@ export class LiveSettings implements SettingsControl {
       this.#inForce = { ...this.#inForce, [name]: merged[name] };
     }
     this.#config = config;
+    const taken = names.filter((name) => appliesOf(name) === 'now');
+    const values = taken.map((name) => [name, config.values[name]]);
+    this.#counting = { ...this.#counting, ...Object.fromEntries(values) };
     return changed;
   }
 

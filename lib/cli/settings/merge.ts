@@ -40,17 +40,22 @@ export function sourceOf(
   return config[name] === undefined ? 'default' : 'config.toml';
 }
 
-/** @param inForce what counts now, which may lag behind what `config` says */
-export function describeSettings(
-  inForce: Settings,
-  config: Partial<Settings>,
-  given: GivenSettings,
-): SettingState[] {
+export interface SettingsView {
+  /** What counts now. */
+  readonly inForce: Settings;
+  /** What config.toml says, and what of that counts already. */
+  readonly config: Partial<Settings>;
+  readonly counting: Partial<Settings>;
+  readonly given: GivenSettings;
+}
+
+export function describeSettings(view: SettingsView): SettingState[] {
+  const { inForce, config, counting, given } = view;
   const plain = mergeSettings(config, NOTHING_GIVEN);
   return settingNames.map((name) => {
     const value = inForce[name];
     const { meaning } = settingsTable[name];
-    const from = sourceOf(name, config, given);
+    const from = sourceOf(name, counting, given);
     const isFixed = from === 'flag' || from === 'mount option';
     const applies = isFixed ? 'next mount' : appliesOf(name);
     const nextValue = plain[name] === value ? undefined : plain[name];

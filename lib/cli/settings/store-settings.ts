@@ -26,4 +26,6 @@ export function applyToStore(settings: LiveSettings, store: Store): void {
     store.configure({ checkpointMinutes });
   });
   settings.onChange('gc-threshold', (gcThreshold) => store.configure({ gcThreshold }));
+  // What has changed while the store was opened.
+  store.configure(storeSettingsOf(settings.values));
 }

@@ -5,6 +5,7 @@ import { z } from 'zod';
 
 import { describeError } from '../../errors.ts';
 import { mountOptionNames, parseMountOptions } from '../../kernel/mount-options.ts';
+import { parseListenAddress } from '../../observability/listen-address.ts';
 import { storeDefaults } from '../../store/settings-in-force.ts';
 import { chunkSizes } from '../units.ts';
 
@@ -13,6 +14,8 @@ const MINUTES_MAX = 7 * 24 * 60;
 const DAYS_MAX = 99_999;
 /** Long enough to disturb nobody, short enough to find rot while another copy still exists. */
 const SCRUB_DAYS = 30;
+const logLevels = ['debug', 'info', 'warn', 'error', 'fatal'] as const;
+const LISTEN_ADDRESS = "HOST:PORT, such as '127.0.0.1:9580', or 'off'";
 /** 0 to 65535. */
 const PORT = '(6553[0-5]|655[0-2]\\d|65[0-4]\\d\\d|6[0-4]\\d{3}|[1-5]\\d{4}|\\d{1,4})';
 
@@ -45,7 +48,7 @@ export const settingsTable = {
     schema: z.string().regex(/^(none|lz4|zstd(:([1-9]|1[0-9]))?|zlib(:[1-9])?)$/),
     default: storeDefaults.compression,
     placeholder: 'codec',
-    meaning: 'for data stored from now on: lz4, zstd[:1-19], zlib[:1-9] or none',
+    meaning: 'how data stored from now on is compressed: lz4, zstd[:1-19], zlib[:1-9] or none',
     expected: 'lz4, zstd[:1-19], zlib[:1-9] or none',
   }),
   'scrub-days': live({
@@ -83,14 +86,18 @@ export const settingsTable = {
     default: 'off',
     placeholder: 'host:port',
     meaning: 'serve /metrics and /healthz there, e.g. 127.0.0.1:9580, or off',
-    expected: "HOST:PORT, such as '127.0.0.1:9580', or 'off'",
+    expected: LISTEN_ADDRESS,
+    fault: (value) =>
+      value === 'off' || parseListenAddress(value) !== undefined
+        ? undefined
+        : `is invalid; use ${LISTEN_ADDRESS}`,
   }),
   'log-level': live({
-    schema: z.enum(['debug', 'info', 'warn', 'error', 'fatal']),
+    schema: z.enum(logLevels),
     default: 'info',
     placeholder: 'level',
     meaning: 'what is logged: this and what is worse',
-    expected: 'debug, info, warn, error or fatal',
+    expected: `one of ${logLevels.join(', ')}`,
   }),
   log: {
     schema: z.string().regex(/^(auto|\/[^\0\n]*[^\0\n/])$/),
@@ -151,6 +158,12 @@ export function faultOf(name: OptionName, value: unknown): string | undefined {
   const checked = setting.schema.safeParse(value);
   if (!checked.success) return `is invalid; use ${setting.expected}`;
   return setting.fault?.(checked.data);
+}
+
+/** All there are, where they can be counted. */
+export function choicesOf(name: OptionName): readonly string[] | undefined {
+  const { schema } = settingsTable[name];
+  return schema instanceof z.ZodEnum ? schema.options : undefined;
 }
 
 /** The value that a text on the command line stands for; what it should not be, `faultOf` tells. */

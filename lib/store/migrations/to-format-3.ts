@@ -60,6 +60,8 @@ export const toFormat3: Migration = {
 
   progress(storePath) {
     const { metastore, copy } = pathsOf(storePath);
+    // Whatever lies at that path: it may be no store at all, and no folder.
+    if (!existsSync(copy) || !existsSync(metastore)) return undefined;
     const bytesDone = statSync(copy, { throwIfNoEntry: false })?.size;
     const bytesTotal = statSync(metastore, { throwIfNoEntry: false })?.size;
     if (bytesDone === undefined || bytesTotal === undefined) return undefined;
