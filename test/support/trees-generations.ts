@@ -41,7 +41,7 @@ export function makeGenerations(folder: string, seed: number, scale: number): vo
     for (let change = 0; change < 6 * scale; change += 1) {
       // One that stays, and one that only this generation has.
       files.set(`d${change % 9}/new${generation}.${change}`, textOf(sizeOf()));
-      put(`generation-${generation}/dump${generation}.${change}`, textOf(sizeOf()));
+      put(`generation-${generation}/dump${generation}.${change}`, textOf(100_000 + sizeOf()));
       const name = random.pick([...files.keys()]);
       const old = files.get(name) ?? Buffer.alloc(0);
       const at = random.below(old.length);
