@@ -17,9 +17,19 @@ const STDERR = 2;
 /** pino's numbers. What is worse than an error happens once; what is less is no flood of failures. */
 const WARN = 40;
 const ERROR = 50;
+const FATAL = 60;
+
+/** Lines that told of something wrong, those that were held back as more of the same included. */
+export interface LogLines {
+  readonly warn: number;
+  readonly error: number;
+  readonly fatal: number;
+}
 
 export interface DaemonLog extends Disposable {
   readonly logger: Logger;
+  /** So far. */
+  readonly lines: LogLines;
   /** The file that has the path now, after somebody renamed the one before. Nothing for standard error. */
   reopen(): void;
   setLevel(level: string): void;
@@ -45,6 +55,7 @@ export function openLog(path: string | undefined, options: LogOptions = {}): Dae
   destination.on('error', () => undefined);
   const style = path === undefined ? styleOfStderr() : undefined;
   let isSummary = false;
+  const lines = { warn: 0, error: 0, fatal: 0 };
   const guard = new FloodGuard((flooding) => {
     isSummary = true;
     logger[flooding.level === WARN ? 'warn' : 'error'](summaryOf(flooding));
@@ -56,6 +67,7 @@ export function openLog(path: string | undefined, options: LogOptions = {}): Dae
       base: { pid: process.pid },
       hooks: {
         logMethod(args, method, level) {
+          if (!isSummary) countLine(lines, level);
           const isGuarded = (level === WARN || level === ERROR) && !isSummary;
           if (isGuarded && !guard.admits(level, ...causeOf(args))) return;
           method.apply(this, args);
@@ -68,6 +80,7 @@ export function openLog(path: string | undefined, options: LogOptions = {}): Dae
   );
   return {
     logger,
+    lines,
     reopen: () => {
       if (path !== undefined) destination.reopen();
     },
@@ -81,6 +94,12 @@ export function openLog(path: string | undefined, options: LogOptions = {}): Dae
 /** A log that drops everything, for tests. */
 export function silentLog(): Logger {
   return pino({ level: 'silent' });
+}
+
+function countLine(lines: { -readonly [Level in keyof LogLines]: number }, level: number): void {
+  if (level === WARN) lines.warn += 1;
+  else if (level === ERROR) lines.error += 1;
+  else if (level === FATAL) lines.fatal += 1;
 }
 
 function summaryOf({ message, count }: Flooding): string {

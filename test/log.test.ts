@@ -61,6 +61,8 @@ t.test('a flood is a few lines and an exact count, beside which others are heard
     matching(/more like it/).map(({ msg, level }) => ({ msg, level })),
     [{ level: 50, msg: /^\.\.\. and 12,345 more like it in the last minute: READ failed: chunk/ }],
   );
+  const told = { warn: 1, error: FLOOD + 2, fatal: 13 };
+  t.same(log.lines, told, 'what was held back is counted, too');
   log.logger.error({ code: 'EIO' }, 'READ failed: chunk 1 is damaged');
   t.equal(linesOf(path).length, lines.length + 1, 'a new minute, new lines');
   for (let n = 0; n < 20; n += 1) log.logger.warn('again');

@@ -4,6 +4,7 @@
 import type { EventLoopUtilization } from 'node:perf_hooks';
 
 import type { RequestActivity } from '../kernel/activity.ts';
+import type { LogLines } from '../log.ts';
 import type { StoreActivity } from '../store/contract.ts';
 import { healthOf, type Health } from './health.ts';
 import { CallerNames, type NamedCaller } from './process-name.ts';
@@ -20,6 +21,8 @@ export interface ProcessActivity {
   readonly cpuSeconds: number;
   /** For so long its event loop, which answers all requests, was not waiting. */
   readonly busySeconds: number;
+  /** What the log was told of. */
+  readonly logLines: LogLines;
 }
 
 export interface Activity {
@@ -42,6 +45,7 @@ export interface ActivitySources {
   readonly store: { readonly path: string; activity(): StoreActivity };
   /** The mount's requests. */
   requests(): RequestActivity;
+  logLines(): LogLines;
 }
 
 /** Takes the activity of a mount whenever somebody asks. */
@@ -66,7 +70,7 @@ export class ActivityObserver {
   }
 
   #take(name: (callers: RequestActivity['callers']) => readonly NamedCaller[]): Activity {
-    const { mountpoint, version, store } = this.#sources;
+    const { mountpoint, store } = this.#sources;
     const { callers, ...requests } = this.#sources.requests();
     const storeActivity = store.activity();
     return {
@@ -74,7 +78,7 @@ export class ActivityObserver {
       monotonicMs: performance.now(),
       mountpoint,
       storePath: store.path,
-      process: this.#process(version),
+      process: this.#process(),
       requests,
       callers: name(callers),
       store: storeActivity,
@@ -82,18 +86,19 @@ export class ActivityObserver {
     };
   }
 
-  #process(version: string): ProcessActivity {
+  #process(): ProcessActivity {
     const { rss, heapUsed } = process.memoryUsage();
     const { user, system } = process.cpuUsage();
     const loop = performance.eventLoopUtilization(this.#loopAtStart);
     return {
       pid: process.pid,
-      version,
+      version: this.#sources.version,
       startedMs: this.#startedMs,
       residentBytes: rss,
       heapBytes: heapUsed,
       cpuSeconds: (user + system) / 1e6,
       busySeconds: loop.active / 1000,
+      logLines: { ...this.#sources.logLines() },
     };
   }
 }

@@ -33,6 +33,15 @@ export const mountDefinitions: readonly Definition[] = [
         return { labels: { operation, errno }, value: count };
       }),
   ),
+  labelled(
+    'counter',
+    'dedupfs_log_lines_total',
+    'Lines of the log that told of something wrong, by level.',
+    ({ process }) =>
+      (['warn', 'error', 'fatal'] as const).map((level) => {
+        return { labels: { level }, value: process.logLines[level] };
+      }),
+  ),
   gauge(
     'dedupfs_requests_in_flight',
     'Requests received and not answered: they wait for a worker, the disk or a commit.',
@@ -75,7 +84,7 @@ export const mountDefinitions: readonly Definition[] = [
   ),
   histogram(
     'dedupfs_event_loop_delay_seconds',
-    'How late that thread came to what was due, looked at 20 times a second.',
+    'How late that thread came to what was due, looked at 10 times a second.',
     ({ loopDelay }) => [{ labels: {}, counts: loopDelay.counts }],
   ),
 ];

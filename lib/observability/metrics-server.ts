@@ -155,5 +155,5 @@ const remedies: Readonly<Record<string, readonly [ExitCodeNumber, string]>> = {
 function listenError(address: ListenAddress, cause: Error & { code?: string }): UserError {
   const [exitCode, remedy] = remedies[cause.code ?? ''] ?? [ExitCode.FAILED, cause.message];
   const message = `cannot serve metrics on ${formatListenAddress(address)}: ${remedy}`;
-  return new UserError(exitCode, 'DEDUPFS_METRICS_ADDRESS', message, { cause });
+  return new UserError(exitCode, 'DEDUPFS_METRICS_ADDRESS', message);
 }

@@ -6,7 +6,7 @@
 // Run: node dist/test/acceptance/observability.test.js
 
 import { spawnSync } from 'node:child_process';
-import { existsSync, readFileSync, readdirSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { format } from 'prettier';
@@ -29,7 +29,10 @@ const LOAD_MIB = 24;
 const HIDE_CURSOR = '\u001b[?25l';
 const SHOW_CURSOR = '\u001b[?25h';
 
-const store = await MountedStore.mounted(t, '--metrics', '127.0.0.1:0');
+const store = await MountedStore.mounted(t);
+// A change at run time; `--metrics` at mount does the same.
+const set = await dedupfs(['config', 'set', store.mountpoint, 'metrics', '127.0.0.1:0']);
+t.equal(set.code, ExitCode.OK, set.stderr);
 const log = readFileSync(join(store.directory, 'daemon.log'), 'utf8');
 const url = /"url":"(http:[^"]+)"/.exec(log)?.[1] ?? '';
 
@@ -86,10 +89,10 @@ await t.test('scraped under load', async (t) => {
 });
 
 await t.test('top names who writes', async (t) => {
+  const stop = join(store.directory, 'stop');
   const writer = store.mustRunScript(
-    `for i in $(seq 30); do head -c 1M /dev/zero; sleep 0.05; done | dd bs=64k of=${store.path('z')}`,
+    `until [ -e ${stop} ]; do head -c 1M /dev/zero; sleep 0.05; done | dd bs=64k of=${store.path('z')}`,
   );
-  await delay(300);
   const { code, stdout } = await dedupfs([
     'top',
     '--once',
@@ -104,6 +107,7 @@ await t.test('top names who writes', async (t) => {
   t.equal(rates.callers[0]?.command, 'dd');
   t.ok((rates.callers[0]?.bytesWrittenPerSecond ?? 0) > 100_000);
   t.ok(rates.operations.some(({ operation }) => operation === 'WRITE'));
+  writeFileSync(stop, '');
   await writer;
   const plain = await dedupfs([
     'top',
@@ -145,8 +149,13 @@ await t.test('mistakes', async (t) => {
       code: ExitCode.BUSY,
       says: `metrics on ${host}: another program uses`,
     },
-    { args: [...mount, '9580'], code: ExitCode.USAGE, says: 'such as 127.0.0.1:9580' },
+    { args: [...mount, '9580'], code: ExitCode.USAGE, says: 'use HOST:PORT' },
     { args: [...mount, '192.0.2.7:80'], code: ExitCode.USAGE, says: 'does not have that address' },
+    {
+      args: ['config', 'set', store.mountpoint, 'metrics', host],
+      code: ExitCode.BUSY,
+      says: `metrics on ${host}: another program uses`,
+    },
     { args: ['top', at('mnt2')], code: ExitCode.NOT_MOUNTED, says: 'mnt2 is not mounted' },
     { args: ['top', '--interval', '0', at('mnt2')], code: ExitCode.USAGE, says: 'from 0.1 to' },
     { args: ['top', '--sort', 'size', at('mnt2')], code: ExitCode.USAGE, says: 'time, rate, mean' },
@@ -158,6 +167,7 @@ await t.test('mistakes', async (t) => {
     t.equal(result.stderr.trimEnd().split('\n').length, 1);
   }
   t.notOk(existsSync(at('other')), 'a refused mount creates no store');
+  t.equal((await fetch(`${url}/healthz`)).status, 200, 'metrics go on where they were');
 });
 
 await t.test('the examples use metrics that there are', async (t) => {

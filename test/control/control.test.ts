@@ -15,7 +15,7 @@ import { SocketPath } from '../../lib/control/socket-path.ts';
 import { ExitCode, NoSpaceError, UserError } from '../../lib/errors.ts';
 import { silentLog } from '../../lib/log.ts';
 import { fakeSetting, FakeSettings } from './fake-settings.ts';
-import { fakeObserver, fakePlan, FakeStore } from './fake-store.ts';
+import { fakeActivity, fakeObserver, fakePlan, FakeStore } from './fake-store.ts';
 
 interface Served {
   readonly store: FakeStore;
@@ -92,11 +92,17 @@ t.test('each method reaches the store and brings its result back', async (t) => 
     version: '1.2.3',
   });
   t.match(await client.request('stats', {}), { store: served.store.path, files: 3 });
+  t.match(await client.request('activity', {}), {
+    storePath: served.store.path,
+    store: fakeActivity,
+    requests: { bytesWritten: 500 },
+    health: { isHealthy: true, reasons: [] },
+  });
   t.strictSame(await client.request('gcPlan', { threshold: 0.25 }), fakePlan);
   t.match(await client.request('gc', {}), { arenasRemoved: 1, bytesFreed: 4096 });
   t.match(await client.request('fsck', { level: 'quick' }), { level: 'quick', findings: [] });
   t.strictSame(await client.request('commit', {}), {});
-  const want = ['statistics', 'planGc 0.25', 'gc undefined', 'fsck quick', 'commit'];
+  const want = ['statistics', 'activity', 'planGc 0.25', 'gc undefined', 'fsck quick', 'commit'];
   t.strictSame(served.store.calls, want);
 });
 

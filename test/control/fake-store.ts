@@ -19,8 +19,8 @@ import type {
   ScrubReport,
   ScrubRequest,
   Store,
-  StoreSettings,
   StoreActivity,
+  StoreSettings,
   StoreStatistics,
   UsageReport,
   UsageRequest,
@@ -125,9 +125,16 @@ export const fakeRequests: RequestActivity = {
   callers: [],
 };
 
-export function fakeObserver(store: FakeStore): ActivityObserver {
-  const requests = (): RequestActivity => fakeRequests;
-  return new ActivityObserver({ store, requests, mountpoint: '/mnt/here', version: '1.2.3' });
+export const fakeLogLines = { warn: 3, error: 2, fatal: 0 };
+
+export function fakeObserver(store: { path: string; activity(): StoreActivity }): ActivityObserver {
+  return new ActivityObserver({
+    store,
+    mountpoint: '/mnt/here',
+    version: '1.2.3',
+    requests: () => fakeRequests,
+    logLines: () => fakeLogLines,
+  });
 }
 
 export class FakeStore implements Store {
@@ -156,13 +163,13 @@ export class FakeStore implements Store {
     return { store: this.path, uuid: this.uuid, files: 3 } as StoreStatistics;
   }
 
-  configure(settings: StoreSettings): void {
-    this.calls.push(`configure ${JSON.stringify(settings)}`);
-  }
-
   activity(): StoreActivity {
     this.calls.push('activity');
     return fakeActivity;
+  }
+
+  configure(settings: StoreSettings): void {
+    this.calls.push(`configure ${JSON.stringify(settings)}`);
   }
 
   planGc(threshold?: number): GcPlan {

@@ -7,11 +7,10 @@ import t, { type Test } from 'tap';
 
 import { ExitCode, UserError } from '../../lib/errors.ts';
 import type { Logger } from '../../lib/log.ts';
-import { ActivityObserver } from '../../lib/observability/activity.ts';
 import { isLoopback, parseListenAddress } from '../../lib/observability/listen-address.ts';
 import { MetricsEndpoint } from '../../lib/observability/metrics-endpoint.ts';
 import { MetricsServer } from '../../lib/observability/metrics-server.ts';
-import { FakeStore, fakeActivity, fakeObserver, fakeRequests } from '../control/fake-store.ts';
+import { FakeStore, fakeActivity, fakeObserver } from '../control/fake-store.ts';
 import { falls, parseExposition } from '../support/exposition.ts';
 
 const anyPort = { host: '127.0.0.1', port: 0 };
@@ -31,7 +30,7 @@ async function listening(t: Test): Promise<{ server: MetricsServer; lines: strin
 }
 
 t.test('metrics are well formed and tell what the activity says', async (t) => {
-  const { server, lines } = await listening(t);
+  const { server, lines: logged } = await listening(t);
   t.equal((await fetch(`${server.url}/metrics`)).status, 503, 'before the mount answers');
   t.match(await (await fetch(`${server.url}/healthz`)).json(), { status: 'failing' });
   server.serve(fakeObserver(new FakeStore('/st"o\\re\n')));
@@ -48,19 +47,20 @@ t.test('metrics are well formed and tell what the activity says', async (t) => {
   t.equal(value('dedupfs_dedup_ratio', 'dedupfs_dedup_ratio{}'), 2.5);
   const errors = 'dedupfs_request_errors_total';
   t.equal(value(errors, `${errors}{errno="EIO",operation="READ"}`), 1);
+  const lines = 'dedupfs_log_lines_total';
+  t.equal(value(lines, `${lines}{level="error"}`), 2);
   t.notOk(families.get('dedupfs_last_scrub_findings')?.series.size, 'no scrub, no sample');
   t.ok(text.includes('store="/st\\"o\\\\re\\n"'), 'a path is escaped');
   const later = parseExposition(await (await fetch(`${server.url}/metrics`)).text());
   t.same(falls(parseExposition(text), later), []);
-  t.same(lines, ['info metrics are served'], 'no warning for loopback');
+  t.same(logged, ['info metrics are served'], 'no warning for loopback');
 });
 
 t.test('health: every reason is named', async (t) => {
   const { server } = await listening(t);
   let activity = fakeActivity;
   const store = { path: '/store', activity: () => activity };
-  const requests = () => fakeRequests;
-  server.serve(new ActivityObserver({ store, requests, mountpoint: '/m', version: '1' }));
+  server.serve(fakeObserver(store));
   const ask = async (): Promise<[number, string]> => {
     const response = await fetch(`${server.url}/healthz`);
     const { reasons } = (await response.json()) as { reasons: string[] };
