@@ -148,38 +148,35 @@ export class Session {
       .finally(() => this.#inFlight.delete(exchange));
   }
 
-  #hold(exchange: Exchange): void {
-    const kept = this.#keep(exchange);
-    this.#inFlight.add(kept);
-    this.#held.push(kept);
-  }
-
   /** A WRITE keeps its slab; anything else is small and moves out of it, so that it can be reused. */
-  #keep(exchange: Exchange): Exchange {
+  #hold(exchange: Exchange): void {
+    let held = exchange;
     if (exchange.request.opcode === Opcode.WRITE) {
       exchange.slab?.retain();
-      return exchange;
+    } else {
+      const { message, length } = exchange.request.copyMessage();
+      const copy = new Request(message, 0, length, this.#records);
+      held = new Exchange(this.#port, copy, undefined, exchange.startedMs);
     }
-    const { message, length } = exchange.request.copyMessage();
-    const copy = new Request(message, 0, length, this.#records);
-    return new Exchange(this.#port, copy, undefined, exchange.startedMs);
+    this.#inFlight.add(held);
+    this.#held.push(held);
   }
 
   /**
    * There was no room for it: what is under way takes room beforehand, with what it may need. So it is
-   * asked for once more when that is stored, and df's promise is kept to the end.
+   * tried once more when that is stored, and df's promise is kept to the end.
    */
   #tryLater(exchange: Exchange): void {
-    const kept = this.#keep(exchange);
-    kept.isSecondTry = true;
-    this.#inFlight.add(kept);
+    exchange.slab?.retain();
+    exchange.isSecondTry = true;
+    this.#inFlight.add(exchange);
     const { fs } = this.#context;
     fs.syncAll().then(
-      () => fs.gate.whenOpen(() => this.#runHeld(kept)),
+      () => fs.gate.whenOpen(() => this.#runHeld(exchange)),
       (error: unknown) => {
-        this.#inFlight.delete(kept);
-        kept.slab?.release();
-        replyFailure(kept, error);
+        this.#inFlight.delete(exchange);
+        exchange.slab?.release();
+        replyFailure(exchange, error);
       },
     );
   }
@@ -253,9 +250,13 @@ export class Session {
   }
 }
 
-/** It was refused for lack of room, and nothing of it was done. */
+/**
+ * Data was refused for lack of room, and nothing of it was taken. Names are not tried again: what they
+ * take cannot be told before, so that each of the last thousands would bring on a commit.
+ */
 function mayFitLater(exchange: Exchange, error: unknown): boolean {
-  if (exchange.isSecondTry || exchange.isReplied) return false;
+  const { request, isSecondTry, isReplied } = exchange;
+  if (request.opcode !== Opcode.WRITE || isSecondTry || isReplied) return false;
   return error instanceof DedupfsError && error.errno === Errno.ENOSPC;
 }
 

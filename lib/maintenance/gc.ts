@@ -13,12 +13,10 @@ import { existsSync } from 'node:fs';
 import { expectDefined } from '../assert.ts';
 import { arenaFileDefect } from '../blockstore/arena-file.ts';
 import type { BlockStore } from '../blockstore/block-store.ts';
-import type { PackEntry } from '../blockstore/directory.ts';
 import { shareStoredBytes, type Frame } from '../blockstore/frame.ts';
 import { Pack } from '../blockstore/pack.ts';
 import type { KeyedHash } from '../blake3.ts';
-import type { ChunkId } from '../dedup/chunk-index.ts';
-import { compressFrame, decompress, type CodedCompressor } from '../dedup/codec.ts';
+import { compressFrame, type CodedCompressor } from '../dedup/codec.ts';
 import type { PackWriter } from '../dedup/pack-writer.ts';
 import { CorruptionError } from '../errors.ts';
 import type { Logger } from '../log.ts';
@@ -27,24 +25,13 @@ import { ArenaState } from '../metastore/packs.ts';
 import type { DamageRegister } from './damage.ts';
 import { planGc, type GcPlan, type PlannedArena } from './gc-plan.ts';
 import { GcRecord } from './gc-record.ts';
+import { verifiedLive, type LiveChunk } from './live-chunks.ts';
+import { Survivors } from './survivors.ts';
 
 /** Packs looked at before requests get their turn again: at 512 KiB each, some milliseconds. */
 const PACKS_PER_SLICE = 1;
 /** Rows of packs read at once. */
 const PACKS_PER_LOOK = 1024;
-
-interface LiveChunk {
-  readonly chunk: ChunkId;
-  readonly entry: PackEntry;
-  /** In its pack. */
-  readonly index: number;
-  /** Of its plain bytes in those of its frame. */
-  readonly offset: number;
-}
-
-interface VerifiedChunk extends LiveChunk {
-  readonly plain: Buffer;
-}
 
 export interface GcParts {
   readonly metastore: Metastore;
@@ -174,6 +161,7 @@ export class GarbageCollector {
     request: GcRequest,
   ): Promise<void> {
     const { metastore, blockStore, log } = this.#parts;
+    const survivors = new Survivors();
     let after = -1;
     for (;;) {
       const packs = metastore.packs.list(planned.arena, after, PACKS_PER_SLICE);
@@ -182,12 +170,15 @@ export class GarbageCollector {
       if (request.isCancelled?.() === true) return;
       after = last.id;
       const live = packs.filter((pack) => pack.nlive > 0).map((pack) => pack.id);
-      const moved = live.length > 0 ? await this.#moveSlice(planned.arena, live) : 0;
-      progress.moved += moved;
-      this.record.bytesMoved += moved;
+      const moved = live.length > 0 ? await this.#moveSlice(planned.arena, live, survivors) : 0;
+      this.#noteMoved(progress, moved);
       this.record.progress = { bytesDone: progress.moved, bytesTotal: plan.bytesToMove };
       request.onProgress?.(this.record.progress);
       await new Promise((resolve) => setImmediate(resolve));
+    }
+    if (!survivors.isEmpty) {
+      await this.#beginSlice();
+      this.#noteMoved(progress, this.#moveSurvivors(survivors));
     }
     await this.#giveUpDamaged(planned.arena);
     const left = metastore.packs.arena(planned.arena)?.live ?? 0;
@@ -206,6 +197,11 @@ export class GarbageCollector {
     this.record.bytesFreed += bytes;
     this.record.arenasRemoved += 1;
     log.info({ arena: planned.arena, bytes }, 'gc removed an arena');
+  }
+
+  #noteMoved(progress: { moved: number }, bytes: number): void {
+    progress.moved += bytes;
+    this.record.bytesMoved += bytes;
   }
 
   /** What is still live in the arena could not be found there: it is damaged, or its row is. */
@@ -236,18 +232,29 @@ export class GarbageCollector {
     if (blockStore.currentArena === arena) blockStore.seal();
   }
 
-  /** Moves the live chunks of some packs; returns their stored bytes. */
-  async #moveSlice(arena: number, packIds: readonly number[]): Promise<number> {
+  /**
+   * Moves the live chunks of some packs; returns their stored bytes. What frames that are no longer whole
+   * have left may stay among the survivors, for a later slice to move.
+   */
+  async #moveSlice(
+    arena: number,
+    packIds: readonly number[],
+    survivors: Survivors,
+  ): Promise<number> {
+    await this.#beginSlice();
+    let bytes = 0;
+    for (const packId of packIds) bytes += this.#movePack(arena, packId, survivors);
+    return bytes;
+  }
+
+  async #beginSlice(): Promise<void> {
     await this.#parts.packWriter.room();
     this.#parts.packWriter.assertPutting();
     while (!this.#parts.isGateOpen()) await this.#parts.gateOpened();
     this.#parts.noteChange();
-    let bytes = 0;
-    for (const packId of packIds) bytes += this.#movePack(arena, packId);
-    return bytes;
   }
 
-  #movePack(arena: number, packId: number): number {
+  #movePack(arena: number, packId: number, survivors: Survivors): number {
     const { blockStore, damage } = this.#parts;
     let bytes = 0;
     try {
@@ -255,7 +262,7 @@ export class GarbageCollector {
       let index = 0;
       while (index < pack.header.count) {
         const frame = pack.frameOf(index);
-        bytes += this.#moveFrame(packId, frame);
+        bytes += this.#moveFrame(packId, frame, survivors);
         index += frame.entries.length;
       }
     } catch (error) {
@@ -265,30 +272,41 @@ export class GarbageCollector {
     return bytes;
   }
 
-  /** Moves what is live of a frame: as it is when that is all of it, else compressed anew. */
-  #moveFrame(packId: number, frame: Frame): number {
-    const { packWriter, compression } = this.#parts;
-    const { compressor } = compression;
-    const live = this.#verify(packId, frame, this.#liveOf(packId, frame));
-    if (live.length === 0) return 0;
-    const isWhole = live.length === frame.entries.length;
-    const content = isWhole
-      ? frame
-      : compressFrame(
-          live.map(({ plain }) => plain),
-          compressor,
-        );
-    const place = packWriter.append({
-      chunks: live.map(({ entry, chunk }) => ({ ...entry, chunk })),
-      codec: content.codec,
-      stored: content.stored,
+  /** Moves a frame as it is when all of it is live; what is left of another joins the survivors. */
+  #moveFrame(packId: number, frame: Frame, survivors: Survivors): number {
+    const live = verifiedLive(this.#parts, packId, frame);
+    if (live.length === frame.entries.length) return this.#append(live, frame);
+    let bytes = 0;
+    for (const one of live) {
+      if (!survivors.fits(one.plain.length)) bytes += this.#moveSurvivors(survivors);
+      survivors.add({ ...one, packId });
+    }
+    return bytes;
+  }
+
+  /** Moves those that are still where they were found. */
+  #moveSurvivors(survivors: Survivors): number {
+    const { metastore, compression } = this.#parts;
+    const live = survivors.take().filter(({ chunk, entry, packId, index }) => {
+      return metastore.chunks.at(entry.fingerprint, packId, index) === chunk;
     });
-    this.#place(live, place, content.stored.length);
-    return content.stored.length;
+    if (live.length === 0) return 0;
+    const plains = live.map(({ plain }) => plain);
+    return this.#append(live, compressFrame(plains, compression.compressor));
+  }
+
+  #append(
+    live: readonly Pick<LiveChunk, 'chunk' | 'entry'>[],
+    { codec, stored }: Pick<Frame, 'codec' | 'stored'>,
+  ): number {
+    const chunks = live.map(({ entry, chunk }) => ({ ...entry, chunk }));
+    const place = this.#parts.packWriter.append({ chunks, codec, stored });
+    this.#place(live, place, stored.length);
+    return stored.length;
   }
 
   #place(
-    live: readonly LiveChunk[],
+    live: readonly Pick<LiveChunk, 'chunk' | 'entry'>[],
     { packId, index }: { readonly packId: number; readonly index: number },
     bytes: number,
   ): void {
@@ -298,43 +316,5 @@ export class GarbageCollector {
       const storedBytes = expectDefined(shares[position], 'share');
       this.#parts.metastore.chunks.place(chunk, { packId, index: index + position, storedBytes });
     });
-  }
-
-  #liveOf(packId: number, frame: Frame): LiveChunk[] {
-    const { chunks } = this.#parts.metastore;
-    const live: LiveChunk[] = [];
-    let offset = 0;
-    for (const [position, entry] of frame.entries.entries()) {
-      const index = frame.first + position;
-      const chunk = chunks.at(entry.fingerprint, packId, index);
-      if (chunk !== undefined) live.push({ chunk, entry, index, offset });
-      offset += entry.plainBytes;
-    }
-    return live;
-  }
-
-  /** Those that are what they should be; the others must not be given a new, unbroken home. */
-  #verify(packId: number, frame: Frame, live: readonly LiveChunk[]): VerifiedChunk[] {
-    if (live.length === 0) return [];
-    const { hash, damage } = this.#parts;
-    let plain: Buffer;
-    try {
-      plain = decompress(frame.stored, frame.codec, frame.plainBytes);
-    } catch (error) {
-      if (!(error instanceof CorruptionError)) throw error;
-      for (const { chunk, index } of live) damage.chunkDamaged(chunk, { packId, index }, error);
-      return [];
-    }
-    const verified: VerifiedChunk[] = [];
-    for (const one of live) {
-      const bytes = plain.subarray(one.offset, one.offset + one.entry.plainBytes);
-      if (hash.digest(bytes).equals(one.entry.fingerprint)) {
-        verified.push({ ...one, plain: bytes });
-      } else {
-        const cause = new CorruptionError('gc found that it does not match its fingerprint');
-        damage.chunkDamaged(one.chunk, { packId, index: one.index }, cause);
-      }
-    }
-    return verified;
   }
 }

@@ -164,6 +164,11 @@ export class HostSpace implements HostRoom {
     return bytes;
   }
 
+  /** The same as of now; sealed arenas are not looked at again. */
+  get usedBytesNow(): number {
+    return this.#files.bytes;
+  }
+
   secure(bytes: number, allocate: () => number): void {
     let result = allocate();
     if (isFull(result) && this.#reserve.bytes > 0) {

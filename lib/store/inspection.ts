@@ -91,7 +91,10 @@ export class Inspection {
     });
   }
 
-  /** What one file or directory takes; of a small file at once, as of now. */
+  /**
+   * What one file or directory takes; of a small file at once, as of now, when all of it is stored. What
+   * others wrote in the last seconds and is not chunked yet shares nothing with it so far.
+   */
   inodeUsage(inode: Inode, signal: AbortSignal): InodeUsage | Promise<InodeUsage> {
     const { metastore, contents } = this.#parts;
     const isSettled = contents.find(inode.ino)?.isSettled ?? true;

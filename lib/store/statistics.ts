@@ -8,7 +8,6 @@ import type { Metastore } from '../metastore/metastore.ts';
 import type { CheckpointSummary, StoreStatistics } from './contract.ts';
 import type { Format } from './format.ts';
 import type { HostSpace } from './host-space.ts';
-import { StoreFiles } from './store-files.ts';
 
 /** Unit of statfs counts. */
 const BLOCK_BYTES = 4096;
@@ -29,6 +28,7 @@ export interface StatisticsSources {
   readonly compression: string;
   readonly metastore: Metastore;
   readonly dirtyBytes: number;
+  readonly hostBytes: number;
   readonly checkpoint: CheckpointSummary | undefined;
   readonly readOnlyReason: string | undefined;
   readonly lastScrub: ScrubOutcome | undefined;
@@ -55,7 +55,7 @@ export function collectStatistics(sources: StatisticsSources): StoreStatistics {
     packs: counters.packs,
     arenas: arenas.length,
     deadBytes: arenas.reduce((sum, arena) => sum + arena.bytes - arena.live, 0),
-    hostBytes: new StoreFiles(sources.path).bytes,
+    hostBytes: sources.hostBytes,
     savedByDedupBytes: referencedBytes - uniqueBytes,
     savedByCompressionBytes: uniqueBytes - storedBytes,
     dedupRatio: ratio(referencedBytes, uniqueBytes),

@@ -149,6 +149,7 @@ class OpenStore implements Store {
       compression: this.#arguments.settings.compression.text,
       metastore: this.#files.metastore,
       dirtyBytes: this.#parts.dataPath.contentIngest.pendingBytes,
+      hostBytes: this.#files.space.usedBytesNow,
       checkpoint: this.#parts.checkpoint.newest,
       readOnlyReason: this.#parts.committer.readOnlyReason,
       lastScrub: this.#parts.verification.lastScrub,

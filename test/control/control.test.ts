@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import t, { type Test } from 'tap';
 
 import { ControlClient } from '../../lib/control/client.ts';
+import { failureIn } from '../support/faults.ts';
 import { CONNECTIONS_MAX, REQUEST_BYTES_MAX, REQUESTS_MAX } from '../../lib/control/protocol.ts';
 import { ControlServer } from '../../lib/control/server.ts';
 import { SocketPath } from '../../lib/control/socket-path.ts';
@@ -103,6 +104,31 @@ t.test('each method reaches the store and brings its result back', async (t) => 
   t.strictSame(await client.request('commit', {}), {});
   const want = ['statistics', 'activity', 'planGc 0.25', 'gc undefined', 'fsck quick', 'commit'];
   t.strictSame(served.store.calls, want);
+});
+
+t.test('usage and duplicates take what they need and refuse the rest', async (t) => {
+  const served = await serve(t);
+  const client = await connect(t, served);
+  const usage = { paths: ['/a', '/b c'], perPath: true, exclusive: false };
+  const seen: unknown[] = [];
+  const report = await client.request('usage', usage, (progress) => seen.push(progress));
+  t.match(report, { total: { files: 1 }, isSteady: true });
+  t.strictSame(seen, [{ step: 'names', done: 1, total: 1 }]);
+  const duplicates = { path: '/', bytesMin: 5, groupsMax: 7 };
+  t.match(await client.request('duplicates', duplicates), { groups: [] });
+  t.strictSame(served.store.calls, ['usage /a /b c true false', 'duplicates / 5 7']);
+  const refusals: Promise<unknown>[] = [
+    client.request('usage', { ...usage, paths: [] }),
+    client.request('usage', { ...usage, paths: ['relative'] }),
+    client.request('usage', { ...usage, paths: ['/a\0b'] }),
+    client.request('duplicates', { ...duplicates, groupsMax: 1001 }),
+    client.request('duplicates', { ...duplicates, bytesMin: -1 }),
+  ];
+  for (const refused of refusals) {
+    t.match(await failureIn(refused), { code: 'DEDUPFS_BAD_REQUEST' });
+  }
+  const long = client.request('usage', { ...usage, paths: [`/${'x'.repeat(REQUEST_BYTES_MAX)}`] });
+  t.match(await failureIn(long), { code: 'DEDUPFS_TOO_LONG', exitCode: 2 });
 });
 
 t.test('settings are shown and changed', async (t) => {
