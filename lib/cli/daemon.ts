@@ -18,13 +18,13 @@ import { serveMount, type ServedMount } from '../kernel/mount-session.ts';
 import { openLog, type Logger } from '../log.ts';
 import { native } from '../native.ts';
 import { ActivityObserver } from '../observability/activity.ts';
+import { parseListenAddress } from '../observability/listen-address.ts';
 import { MetricsEndpoint } from '../observability/metrics-endpoint.ts';
 import { SlabPool } from '../slab-pool.ts';
 import type { Store } from '../store/contract.ts';
 import { openStore } from '../store/store.ts';
 import { chunkBytesOf, logPathOf, type MountOptions } from './mount-options.ts';
 import { LiveSettings } from './settings/live-settings.ts';
-import { metricsAddressOf } from './settings/metrics-address.ts';
 import { applyToStore, storeSettingsOf } from './settings/store-settings.ts';
 import { ServiceManager } from './service-manager.ts';
 import { reloadOnHangup, stopOnSignals } from './signals.ts';
@@ -70,7 +70,8 @@ export async function serve(
   const pool = new SlabPool(SLABS_MAX);
   const kernelOptions = parseMountOptions([settings.values.options]);
   using metrics = new MetricsEndpoint(log);
-  await metrics.use(metricsAddressOf(settings.values.metrics));
+  settings.onChange('metrics', async (where) => metrics.use(parseListenAddress(where)));
+  await metrics.use(parseListenAddress(settings.values.metrics));
   manager.starting(`opening ${options.storePath}`);
   const store = await openStore(options.storePath, {
     ...storeSettingsOf(settings.values),
@@ -88,7 +89,6 @@ export async function serve(
   let control: ControlServer | undefined;
   try {
     applyToStore(settings, store);
-    settings.onChange('metrics', async (where) => metrics.use(metricsAddressOf(where)));
     // What was set before the lock was ours.
     await settings.reload(log);
     const mount = mountStore({ store, pool, kernelOptions, options, log });

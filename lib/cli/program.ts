@@ -53,6 +53,8 @@ export function createProgram(): Command {
   program.addCommand(manualCommand(), { hidden: true });
   program.addCommand(daemonCommand(), { hidden: true });
   for (const command of withSubcommands(program)) {
+    // Lines of the source are not those of the terminal.
+    command.description(command.description().replaceAll('\n', ' '));
     // Errors are thrown to `report`, which prints one line instead of a message and the usage.
     command.exitOverride().configureOutput({ writeErr: () => undefined });
   }

@@ -49,14 +49,14 @@ export class Answers {
     signal: AbortSignal,
   ): Promise<unknown> {
     if (isLong(request)) return this.#runLong(request, onProgress, signal);
-    const { store, settings, observer } = this.#parts;
+    const { store, settings } = this.#parts;
     switch (request.method) {
       case 'ping':
         return this.#pong();
       case 'stats':
         return store.statistics();
       case 'activity':
-        return observer.take();
+        return this.#parts.observer.take();
       case 'gcPlan':
         return store.planGc(request.params.threshold);
       case 'damage':

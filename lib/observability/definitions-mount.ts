@@ -84,7 +84,7 @@ export const mountDefinitions: readonly Definition[] = [
   ),
   histogram(
     'dedupfs_event_loop_delay_seconds',
-    'How late that thread came to what was due, looked at 20 times a second.',
+    'How late that thread came to what was due, looked at 10 times a second.',
     ({ loopDelay }) => [{ labels: {}, counts: loopDelay.counts }],
   ),
 ];

@@ -3,7 +3,7 @@
 import { LatencyHistogram, type LatencyCounts } from '../latency-histogram.ts';
 
 /** Seldom enough that an idle daemon stays idle, often enough to meet each stop that somebody notices. */
-const INTERVAL_MS = 50;
+const INTERVAL_MS = 100;
 
 export class LoopDelay implements Disposable {
   readonly #histogram = new LatencyHistogram();

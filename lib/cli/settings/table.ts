@@ -5,9 +5,9 @@ import { z } from 'zod';
 
 import { describeError } from '../../errors.ts';
 import { mountOptionNames, parseMountOptions } from '../../kernel/mount-options.ts';
+import { parseListenAddress } from '../../observability/listen-address.ts';
 import { storeDefaults } from '../../store/settings-in-force.ts';
 import { chunkSizes } from '../units.ts';
-import { metricsFault } from './metrics-address.ts';
 
 /** A week. */
 const MINUTES_MAX = 7 * 24 * 60;
@@ -15,6 +15,7 @@ const DAYS_MAX = 99_999;
 /** Long enough to disturb nobody, short enough to find rot while another copy still exists. */
 const SCRUB_DAYS = 30;
 const logLevels = ['debug', 'info', 'warn', 'error', 'fatal'] as const;
+const LISTEN_ADDRESS = "HOST:PORT, such as '127.0.0.1:9580', or 'off'";
 /** 0 to 65535. */
 const PORT = '(6553[0-5]|655[0-2]\\d|65[0-4]\\d\\d|6[0-4]\\d{3}|[1-5]\\d{4}|\\d{1,4})';
 
@@ -85,8 +86,11 @@ export const settingsTable = {
     default: 'off',
     placeholder: 'host:port',
     meaning: 'serve /metrics and /healthz there, e.g. 127.0.0.1:9580, or off',
-    expected: "HOST:PORT, such as '127.0.0.1:9580', or 'off'",
-    fault: metricsFault,
+    expected: LISTEN_ADDRESS,
+    fault: (value) =>
+      value === 'off' || parseListenAddress(value) !== undefined
+        ? undefined
+        : `is invalid; use ${LISTEN_ADDRESS}`,
   }),
   'log-level': live({
     schema: z.enum(logLevels),
