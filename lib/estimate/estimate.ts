@@ -18,9 +18,12 @@ import { storeBytesOf } from './store-size.ts';
 import { TreeWalk, type TreeCounts, type WalkedFile } from './tree-walk.ts';
 
 const MIB = 1024 * 1024;
-/** New data compressed as a whole before frames are left out; that of slow codecs takes ten times longer. */
-const FAST_BYTES_FULLY = 32 * MIB;
-const SLOW_BYTES_FULLY = 6 * MIB;
+/**
+ * New data compressed before frames are left out, over all chunk sizes and codecs: the fewer are asked for,
+ * the surer is each. Slow codecs take ten times longer.
+ */
+const FAST_BYTES_FULLY = 384 * MIB;
+const SLOW_BYTES_FULLY = 128 * MIB;
 /** Deviations in a range. */
 const DEVIATIONS = 2;
 /** Of two stores the faster one is recommended when the other is not smaller by so much... */
@@ -145,10 +148,13 @@ async function* filesOf(
 }
 
 /** Each worker has its share of the data. */
-function sampledCodecs({ compressions }: EstimateRequest): SampledCodec[] {
+function sampledCodecs({ compressions, chunkSizes }: EstimateRequest): SampledCodec[] {
+  const sharing = chunkSizes.length * availableParallelism();
   return compressions.map((compression) => {
-    const bytes = isFast(compression) ? FAST_BYTES_FULLY : SLOW_BYTES_FULLY;
-    return { compression, bytesFully: bytes / availableParallelism() };
+    const isFastOne = isFast(compression);
+    const alike = compressions.filter((other) => isFast(other) === isFastOne).length;
+    const bytes = isFastOne ? FAST_BYTES_FULLY : SLOW_BYTES_FULLY;
+    return { compression, bytesFully: bytes / (alike * sharing) };
   });
 }
 
