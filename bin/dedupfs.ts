@@ -14,10 +14,13 @@ function whyNotHere(): string | undefined {
   return undefined;
 }
 
+/** mount(8) may call this program by a link in /sbin. */
+const isHelper = process.argv[1]?.endsWith('/mount.fuse.dedupfs') === true;
+
 const reason = whyNotHere();
 if (reason === undefined) {
   const { main } = await import('../lib/cli/main.ts');
-  await main(process.argv.slice(2));
+  await main([...(isHelper ? ['mount-helper'] : []), ...process.argv.slice(2)]);
 } else {
   process.stderr.write(`dedupfs: ${reason}\n`);
   process.exitCode = 1;

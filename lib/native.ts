@@ -2,6 +2,7 @@
 // negative errno instead of throwing, because EAGAIN, ENODEV and the like are everyday answers there.
 
 import { createRequire } from 'node:module';
+import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 /** Parameters of the chunk cutter, fixed per store (FORMAT). */
@@ -71,6 +72,14 @@ export interface Native {
   allocate(fd: number, offset: number, bytes: number, keepsSize: boolean): number;
 
   /**
+   * lseek(SEEK_DATA): where the next data of a file begins, at `offset` or behind it. It may be `offset`
+   * in a hole, where the file system cannot tell. @returns negative errno (ENXIO: there is none)
+   */
+  seekData(fd: number, offset: number): number;
+  /** The kernel need not keep in memory what is read of the file. 0 or negative errno. */
+  adviseReadOnce(fd: number): number;
+
+  /**
    * Cuts buffer[from, to) into chunks and stores the end offset of each in `ends`. Without `isFinal`
    * only chunks that more data could not change are cut (fewer than bytesMax + 1 bytes may stay
    * uncut); with it, a rest of at most bytesMax becomes one chunk. Stops when `ends` is full.
@@ -135,6 +144,13 @@ export interface Native {
    * and closes those mappings. @returns bytes advised; 0 when it is not mapped or does not exist
    */
   releaseMapping(path: string): number;
+
+  /**
+   * Sends one datagram to a service manager's socket (sd_notify(3)), without waiting.
+   * @param path absolute, or `@` and an abstract name
+   * @returns 0 or negative errno (ENOENT, ECONNREFUSED: nobody listens; EAFNOSUPPORT: not such a path)
+   */
+  notifyServiceManager(path: string, message: string): number;
 }
 
 const require = createRequire(import.meta.url);
@@ -159,7 +175,10 @@ function withAddon<T>(work: (load: AddonLoader, folder: string) => T): T {
   try {
     return work(load, nativeFolder());
   } catch (cause) {
-    throw new Error("the native addon is not built; run 'npm run build:native'", { cause });
+    // What npm puts beside the sources has a binary for the machines it was packed on.
+    const folder = dirname(nativeFolder());
+    const remedy = `run 'npm run build:native' in ${folder}`;
+    throw new Error(`the native addon is not built; ${remedy}`, { cause });
   }
 }
 

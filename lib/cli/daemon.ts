@@ -26,6 +26,7 @@ import { openStore } from '../store/store.ts';
 import { chunkBytesOf, logPathOf, type MountOptions } from './mount-options.ts';
 import { LiveSettings } from './settings/live-settings.ts';
 import { applyToStore, storeSettingsOf } from './settings/store-settings.ts';
+import { ServiceManager } from './service-manager.ts';
 import { reloadOnHangup, stopOnSignals } from './signals.ts';
 import { readVersion } from './version.ts';
 
@@ -64,13 +65,17 @@ export async function serve(
   const log = daemonLog.logger;
   settings.onChange('log-level', (level) => daemonLog.setLevel(level));
   reloadOnHangup(settings, daemonLog);
+  const manager = ServiceManager.fromEnvironment();
+  manager.reportTo(log);
   const pool = new SlabPool(SLABS_MAX);
   const kernelOptions = parseMountOptions([settings.values.options]);
   using metrics = new MetricsEndpoint(log);
+  settings.onChange('metrics', async (where) => metrics.use(parseListenAddress(where)));
   await metrics.use(parseListenAddress(settings.values.metrics));
+  manager.starting(`opening ${options.storePath}`);
   const store = await openStore(options.storePath, {
     ...storeSettingsOf(settings.values),
-    create: true,
+    create: options.create,
     migrate: true,
     chunkBytes: chunkBytesOf(options.given),
     pool,
@@ -84,10 +89,11 @@ export async function serve(
   let control: ControlServer | undefined;
   try {
     applyToStore(settings, store);
-    settings.onChange('metrics', async (address) => metrics.use(parseListenAddress(address)));
     // What was set before the lock was ours.
     await settings.reload(log);
-    const mount = await mountStore({ store, pool, kernelOptions, options, log });
+    const mount = mountStore({ store, pool, kernelOptions, options, log });
+    stopOnSignals(mount, log, () => manager.stopping('unmounting'));
+    await mount.ready;
     surviveBugs(log);
     const observer = new ActivityObserver({
       store,
@@ -99,9 +105,11 @@ export async function serve(
     metrics.serve(observer);
     control = await listen({ store, observer, settings, options, log });
     onMounted(describeMounted(store, metrics.url));
+    manager.ready(`${store.path} is mounted on ${options.mountpoint}`);
     await mount.closed;
     metrics[Symbol.dispose]();
     log.info('final commit');
+    manager.stopping('final commit');
   } catch (error) {
     await closeStore(store, control, log);
     throw error;
@@ -109,16 +117,15 @@ export async function serve(
   return closeStore(store, control, log);
 }
 
-/** @returns when the mount answers */
-async function mountStore(parts: {
+function mountStore(parts: {
   readonly store: Store;
   readonly pool: SlabPool;
   readonly kernelOptions: KernelOptions;
   readonly options: MountOptions;
   readonly log: Logger;
-}): Promise<ServedMount> {
+}): ServedMount {
   const { store, pool, kernelOptions, options, log } = parts;
-  const mount = serveMount({
+  return serveMount({
     native,
     filesystem: store.filesystem,
     pool,
@@ -127,9 +134,6 @@ async function mountStore(parts: {
     options: kernelOptions,
     log,
   });
-  stopOnSignals(mount, log);
-  await mount.ready;
-  return mount;
 }
 
 /** @returns undefined, with a warning, where the store's file system has no sockets */

@@ -50,7 +50,8 @@ export async function launchDaemon(args: readonly string[], logPath: string): Pr
       detached: true,
       stdio: ['ignore', logFd, logFd, 'ipc'],
       // Two malloc arenas instead of eight per core: the daemon allocates on many threads.
-      env: { MALLOC_ARENA_MAX: '2', ...process.env },
+      // A service manager's socket is not for it: this process is the service, and ends.
+      env: { MALLOC_ARENA_MAX: '2', ...process.env, NOTIFY_SOCKET: undefined },
     });
   } finally {
     closeSync(logFd);

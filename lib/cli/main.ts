@@ -8,11 +8,20 @@ import { CommanderError } from 'commander';
 import { describeError, DedupfsError, ExitCode, UserError } from '../errors.ts';
 import { isFullError } from '../host-room.ts';
 import { endOnInterrupt } from './interruption.ts';
+import { helperArguments, mountExitCode, mountWords, parseHelperCall } from './mount-helper.ts';
 import { createProgram } from './program.ts';
+import { remount } from './remount.ts';
 
 /** @param args without the interpreter and the program: process.argv.slice(2) */
 export async function main(args: readonly string[]): Promise<void> {
   endOnBrokenPipe();
+  const helper = helperArguments(args);
+  if (helper === undefined) await run(args);
+  else await helpMount(helper);
+  if (helper !== undefined || args[0] === 'mount' || args[0] === 'daemon') endProcess();
+}
+
+async function run(args: readonly string[]): Promise<void> {
   // These two serve until they are told to unmount.
   if (!['mount', 'daemon'].includes(args[0] ?? '')) endOnInterrupt();
   try {
@@ -20,7 +29,32 @@ export async function main(args: readonly string[]): Promise<void> {
   } catch (error) {
     report(error, args);
   }
-  if (args[0] === 'mount' || args[0] === 'daemon') endProcess();
+}
+
+/** For mount(8), which has exit codes of its own. */
+async function helpMount(args: readonly string[]): Promise<void> {
+  await callMount(args);
+  process.exitCode = mountExitCode(Number(process.exitCode ?? ExitCode.OK));
+}
+
+async function callMount(args: readonly string[]): Promise<void> {
+  try {
+    const call = parseHelperCall(args, process.geteuid?.() === 0);
+    if (call.dropped.length > 0) warn(`unknown options are left out: ${call.dropped.join(', ')}`);
+    if (call.isFake) return;
+    if (!call.isRemount) {
+      await run(mountWords(call));
+      return;
+    }
+    const later = await remount(call);
+    if (later.length > 0) warn(`these options wait for the next mount: ${later.join(', ')}`);
+  } catch (error) {
+    report(error, args);
+  }
+}
+
+function warn(text: string): void {
+  process.stderr.write(`dedupfs: ${text}\n`);
 }
 
 function report(thrown: unknown, args: readonly string[]): void {
@@ -66,7 +100,7 @@ function orDiskFull(error: unknown): unknown {
 /** undefined: help or version was asked for and printed, which is no error. */
 function usageError(error: CommanderError, args: readonly string[]): UserError | undefined {
   if (error.exitCode === 0) return undefined;
-  const command = args[0] !== undefined && /^[a-z]+$/.test(args[0]) ? args[0] : undefined;
+  const command = args[0] !== undefined && /^[a-z][a-z-]*$/.test(args[0]) ? args[0] : undefined;
   const isKnown = command !== undefined && !error.message.includes(`unknown command '${command}'`);
   const help = `see 'dedupfs ${isKnown ? `${command} ` : ''}--help'`;
   // Without a command, commander prints the whole help as if it were an error.

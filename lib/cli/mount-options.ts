@@ -25,17 +25,22 @@ export interface MountOptions {
   readonly given: GivenSettings;
   /** Serve in this process. */
   readonly isForeground: boolean;
+  /** Whether a store that is absent or an empty directory is made. */
+  readonly create: boolean;
 }
 
 /** What commander hands to the action: checked values, by names in camelCase. */
 export interface MountFlags extends Readonly<Record<string, unknown>> {
   readonly foreground?: true;
   readonly quiet?: true;
+  /** false: --no-create */
+  readonly create?: boolean;
 }
 
 export function addMountOptions(command: Command): Command {
   for (const name of optionNames) command.addOption(optionFor(name));
-  return command;
+  const creation = 'refuse a store that is absent or empty instead of creating it';
+  return command.addOption(new Option('--no-create', creation).helpGroup('Options:'));
 }
 
 function optionFor(name: OptionName): Option {
@@ -82,8 +87,16 @@ function camelCase(name: string): string {
 }
 
 /** The arguments that make `dedupfs daemon` arrive at the same MountOptions. */
-export function daemonArguments({ storePath, mountpoint, given }: MountOptions): string[] {
-  return ['daemon', ...flagsOf(given), '--', storePath, mountpoint];
+export function daemonArguments(options: MountOptions): string[] {
+  const { storePath, mountpoint, given, create } = options;
+  return [
+    'daemon',
+    ...flagsOf(given),
+    ...(create ? [] : ['--no-create']),
+    '--',
+    storePath,
+    mountpoint,
+  ];
 }
 
 /** undefined: not asked for. */

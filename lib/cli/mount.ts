@@ -21,7 +21,7 @@ import {
 } from './mount-options.ts';
 import { realpathAsFarAsItExists } from './place.ts';
 import { checkBeforeMount } from './preflight.ts';
-import { ProgressBar, quietOption } from './progress.ts';
+import { ProgressBar } from './progress.ts';
 import { readConfig } from './settings/config-file.ts';
 import { mergeSettings } from './settings/merge.ts';
 import { formatBytes } from './units.ts';
@@ -34,12 +34,12 @@ export function mountCommand(): Command {
     .summary('mount a store on a directory')
     .description(
       'Mounts the store on an empty directory and returns when the mount answers.\n' +
-        'A STORE that is absent or an empty directory is created.',
+        'A STORE that is absent or an empty directory is created, unless --no-create says otherwise.',
     )
     .argument('<store>', 'directory of the store')
     .argument('<dir>', 'mount point: an empty directory')
     .option('-f, --foreground', 'serve in this process, log to standard error')
-    .addOption(quietOption());
+    .option('-q, --quiet', 'print nothing but errors');
   return addMountOptions(command)
     .addHelpText(
       'after',
@@ -76,12 +76,15 @@ async function mount(store: string, dir: string, flags: MountFlags): Promise<voi
   const mountpoint = resolveMountpoint(dir);
   const given = givenBy(flags);
   const isForeground = flags.foreground === true;
-  const options: MountOptions = { storePath, mountpoint, given, isForeground };
+  const create = flags.create !== false;
+  const options: MountOptions = { storePath, mountpoint, given, isForeground, create };
   const settings = mergeSettings(readConfig(storePath).values, given);
   const logPath = logPathOf(settings, options);
   const kernelOptions = parseMountOptions([settings.options]);
-  await checkBeforeMount({ storePath, mountpoint, logPath, options: kernelOptions });
-  const mounted = (it: Mounted): void => announce({ storePath, mountpoint, logPath }, it);
+  await checkBeforeMount({ storePath, mountpoint, logPath, options: kernelOptions, create });
+  const mounted = (it: Mounted): void => {
+    if (flags.quiet !== true) announce({ storePath, mountpoint, logPath }, it);
+  };
   // Only a mount in front has no log of its own.
   if (isForeground || logPath === undefined) {
     process.exitCode = await serve(options, mounted);
@@ -96,7 +99,7 @@ async function launchWithBar(
   logPath: string,
 ): Promise<Mounted> {
   using bar = new ProgressBar('mount', formatBytes, {
-    quiet: flags['quiet'] === true ? true : undefined,
+    quiet: flags.quiet === true ? true : undefined,
   });
   // A migration keeps the daemon too busy to tell; how far it is, its copy tells.
   const timer = setInterval(() => {
@@ -137,7 +140,13 @@ function announce(
 }
 
 async function runDaemon(storePath: string, mountpoint: string, flags: MountFlags): Promise<void> {
-  const options = { storePath, mountpoint, given: givenBy(flags), isForeground: false };
+  const options = {
+    storePath,
+    mountpoint,
+    given: givenBy(flags),
+    isForeground: false,
+    create: flags.create !== false,
+  };
   const state = { isMounted: false };
   try {
     process.exitCode = await serve(options, (mounted) => {

@@ -4,7 +4,7 @@
 import { readlinkSync, realpathSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 
-import { dedupfsMounts, type Mount } from '../kernel/mountinfo.ts';
+import { FILE_SYSTEM_TYPE, readMounts, type Mount } from '../kernel/mountinfo.ts';
 
 /** Bound on symbolic links in one path, as in the kernel (MAXSYMLINKS). */
 const LINKS_MAX = 40;
@@ -26,8 +26,9 @@ export function findPlace(path: string): Place {
 
 /** The dedupfs mount that is visible at this absolute path, alive or dead. */
 export function findDedupfsMount(mountpoint: string): Mount | undefined {
-  // Of stacked mounts the last one is visible.
-  return dedupfsMounts({ mountpoint }).at(-1);
+  // Of stacked mounts the last one is visible, and is what umount2(2) takes away.
+  const visible = readMounts().findLast((mount) => mount.mountpoint === mountpoint);
+  return visible?.type === FILE_SYSTEM_TYPE ? visible : undefined;
 }
 
 /**

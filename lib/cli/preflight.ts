@@ -3,15 +3,24 @@
 
 import { accessSync, constants, statSync, type Stats } from 'node:fs';
 import { delimiter, dirname, join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 
 import { Errno } from '../errno.ts';
 import { ExitCode, UserError, type ExitCodeNumber } from '../errors.ts';
 import type { MountOptions as KernelOptions } from '../kernel/mount-options.ts';
-import { detachStale, deviceFault } from '../kernel/mounting.ts';
+import { deviceFault } from '../kernel/device-fault.ts';
+import { dedupfsMounts } from '../kernel/mountinfo.ts';
 import { checkMountpoint } from '../kernel/mountpoint.ts';
-import { native } from '../native.ts';
+import { isUnused } from '../store/store.ts';
+import { detachDead, livenessOf } from './liveness.ts';
 import { findOwner, lockedBy } from './owner.ts';
-import { findDedupfsMount, isWithin } from './place.ts';
+import { isWithin } from './place.ts';
+
+/** How long a mount waits for the last one's final commit. */
+const COMMIT_WAIT_MS = 60_000;
+const COMMIT_POLL_MS = 50;
+/** After this, a person who waits is told why. */
+const NOTICE_MS = 3000;
 
 export interface Plan {
   readonly storePath: string;
@@ -19,11 +28,13 @@ export interface Plan {
   readonly mountpoint: string;
   readonly logPath: string | undefined;
   readonly options: KernelOptions;
+  /** Whether a store that is not there may be made. */
+  readonly create: boolean;
 }
 
 /** @throws UserError for the first thing that would make the mount fail */
 export async function checkBeforeMount(plan: Plan): Promise<void> {
-  const { storePath, mountpoint, logPath, options } = plan;
+  const { storePath, mountpoint, logPath, options, create } = plan;
   if (options.source !== undefined) {
     // `dedupfs umount DIR` and `stats DIR` find the store of a mount by its source.
     fail('USAGE', 'mount option fsname is not possible: the source of a mount names its store');
@@ -36,8 +47,8 @@ export async function checkBeforeMount(plan: Plan): Promise<void> {
   await detachIfDead(mountpoint);
   checkMountpoint(mountpoint, options.allowNonempty);
   checkSameFolder(storePath, mountpoint);
-  const owner = findOwner(storePath);
-  if (owner !== undefined) throw lockedBy(storePath, owner);
+  await lastOwnerGone(storePath);
+  if (!create) checkStoreIsThere(storePath);
 }
 
 function checkFuse(): void {
@@ -63,6 +74,28 @@ function isOnPath(program: string): boolean {
   });
 }
 
+/**
+ * umount(8) returns before the daemon has committed, and the next mount must not fail for that.
+ * @throws UserError LOCKED  somebody has the store open, and no such end to wait for
+ */
+async function lastOwnerGone(storePath: string): Promise<void> {
+  const beganMs = Date.now();
+  let isTold = false;
+  for (;;) {
+    const owner = findOwner(storePath);
+    if (owner === undefined) return;
+    const isEnding =
+      owner.mountpoint !== undefined && dedupfsMounts({ source: storePath }).length === 0;
+    const waitedMs = Date.now() - beganMs;
+    if (!isEnding || waitedMs > COMMIT_WAIT_MS) throw lockedBy(storePath, owner);
+    if (waitedMs > NOTICE_MS && !isTold) {
+      process.stderr.write(`waiting for the final commit of process ${owner.pid}\n`);
+      isTold = true;
+    }
+    await delay(COMMIT_POLL_MS);
+  }
+}
+
 /** A daemon whose store lies in its own mount would wait for itself; the other way hides data. */
 function checkApart(storePath: string, mountpoint: string): void {
   if (isWithin(storePath, mountpoint)) {
@@ -78,15 +111,27 @@ function checkApart(storePath: string, mountpoint: string): void {
 }
 
 /**
- * A daemon that was killed leaves its mount, where every access fails. Whether it is dead is asked
- * of the store's lock, because asking the mount could hang.
+ * A daemon that was killed leaves its mount, where every access fails, and perhaps more below it.
+ * What is alive stays, and checkMountpoint names it.
  */
 async function detachIfDead(mountpoint: string): Promise<void> {
-  const mount = findDedupfsMount(mountpoint);
-  if (mount === undefined) return;
-  const owner = findOwner(mount.source);
-  if (owner?.mountpoint === mountpoint) return; // alive: checkMountpoint will say so
-  await detachStale(native, mountpoint);
+  const { left } = await detachDead(mountpoint);
+  if (left === undefined || livenessOf(left).state !== 'unknown') return;
+  const problem = `${mountpoint} already has ${left.source} mounted, which cannot be looked at`;
+  fail('BUSY', `${problem}; unmount it with 'dedupfs umount ${mountpoint}'`);
+}
+
+/**
+ * What mount(8) does at boot must not make an empty store where the disk of the real one is not
+ * mounted: backups would go there, and be hidden by the disk later.
+ */
+function checkStoreIsThere(storePath: string): void {
+  const found = statSync(storePath, { throwIfNoEntry: false });
+  const isEmpty = found?.isDirectory() === true && isUnused(storePath);
+  if (found !== undefined && !isEmpty) return; // what it is instead, opening it tells
+  const problem = `store ${storePath} ${isEmpty ? 'is empty' : 'does not exist'}`;
+  const remedy = `mount the disk it lies on, or create it with 'dedupfs mount ${storePath} DIR'`;
+  fail('NO_STORE', `${problem}, and is not created by this mount; ${remedy}`);
 }
 
 /** As checkApart, where bind mounts make one folder appear under two paths. */

@@ -7,10 +7,13 @@ import { completionCommand } from './completion.ts';
 import { configCommand } from './config.ts';
 import { duCommand } from './du.ts';
 import { duplicatesCommand } from './duplicates.ts';
+import { estimateCommand } from './estimate.ts';
 import { helpEnd } from './exit-codes.ts';
 import { fsckCommand } from './fsck.ts';
 import { gcCommand } from './gc.ts';
 import { healCommand } from './heal.ts';
+import { installHelperCommand } from './install-helper.ts';
+import { installServiceCommand } from './install-service.ts';
 import { manualCommand } from './manual.ts';
 import { daemonCommand, mountCommand } from './mount.ts';
 import { scrubCommand } from './scrub.ts';
@@ -34,19 +37,24 @@ export function createProgram(): Command {
   program.addCommand(mountCommand());
   program.addCommand(umountCommand());
   program.addCommand(statsCommand());
+  program.addCommand(topCommand());
   program.addCommand(duCommand());
   program.addCommand(duplicatesCommand());
-  program.addCommand(topCommand());
   program.addCommand(fsckCommand());
   program.addCommand(gcCommand());
   program.addCommand(checkpointCommand());
   program.addCommand(scrubCommand());
   program.addCommand(healCommand());
+  program.addCommand(estimateCommand());
   program.addCommand(configCommand());
+  program.addCommand(installHelperCommand());
+  program.addCommand(installServiceCommand());
   program.addCommand(completionCommand());
   program.addCommand(manualCommand(), { hidden: true });
   program.addCommand(daemonCommand(), { hidden: true });
   for (const command of withSubcommands(program)) {
+    // Lines of the source are not those of the terminal.
+    command.description(command.description().replaceAll('\n', ' '));
     // Errors are thrown to `report`, which prints one line instead of a message and the usage.
     command.exitOverride().configureOutput({ writeErr: () => undefined });
   }

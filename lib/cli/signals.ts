@@ -1,5 +1,6 @@
-// SIGTERM and SIGINT end a mount: the first one politely (see ServedMount.stop), the second at once. SIGHUP
-// opens the log anew and reads config.toml again.
+// SIGTERM and SIGINT end a mount: the first one politely (see ServedMount.stop), the second at once.
+// Neither loses what was answered: the final commit follows in any case, and cannot be interrupted.
+// SIGHUP opens the log anew and reads config.toml again.
 
 import type { ServedMount } from '../kernel/mount-session.ts';
 import { UnmountFlag } from '../kernel/mount-options.ts';
@@ -9,11 +10,20 @@ import type { LiveSettings } from './settings/live-settings.ts';
 
 const signalNames = ['SIGTERM', 'SIGINT'] as const;
 
-export function stopOnSignals(mount: ServedMount, log: Logger): void {
+/** @param onFirst called when the first one comes */
+export function stopOnSignals(mount: ServedMount, log: Logger, onFirst: () => void): void {
   let count = 0;
+  let isOver = false;
+  void mount.closed.then(() => (isOver = true));
   const onSignal = (signal: string): void => {
     count += 1;
+    if (isOver) {
+      // Whatever is mounted there now is somebody else's.
+      log.info({ signal }, 'already unmounted; the final commit goes on');
+      return;
+    }
     log.info({ signal, count }, count === 1 ? 'unmounting' : 'aborting the connection');
+    if (count === 1) onFirst();
     const stopping = count === 1 ? mount.stop() : abort(mount);
     stopping.catch((error: unknown) => {
       log.error({ err: error }, 'unmounting failed; aborting the connection');

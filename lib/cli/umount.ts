@@ -12,13 +12,14 @@ import { ControlClient } from '../control/client.ts';
 import { readLastClose } from '../control/last-close.ts';
 import { errnoName, Errno } from '../errno.ts';
 import { ExitCode, UserError } from '../errors.ts';
+import { dedupfsMounts, type Mount } from '../kernel/mountinfo.ts';
 import { unmount } from '../kernel/mounting.ts';
 import { native } from '../native.ts';
 import type { StoreOwner } from '../store/contract.ts';
-import { readOwner } from '../store/store.ts';
 import { helpEnd } from './exit-codes.ts';
 import { findHolders } from './holders.ts';
 import { aborted, Interruption } from './interruption.ts';
+import { detachDead, livenessOf } from './liveness.ts';
 import { findDedupfsMount, resolveUntouched } from './place.ts';
 import { ProgressBar, quietOption, type ProgressFlags } from './progress.ts';
 
@@ -58,32 +59,49 @@ async function endMount(dir: string, flags: ProgressFlags): Promise<void> {
     const message = `${mountpoint} is not a dedupfs mount; name the directory it is mounted on`;
     throw new UserError(ExitCode.NOT_MOUNTED, 'DEDUPFS_NOT_MOUNTED', message);
   }
-  const storePath = mount.source;
-  const owner = ownerOf(storePath, mountpoint);
-  const lastWords = owner === undefined ? undefined : await listenForLastWords(storePath);
+  const liveness = livenessOf(mount);
+  switch (liveness.state) {
+    case 'dead':
+      return clearDead(mountpoint);
+    case 'unknown':
+      return endUnknown(mount);
+    case 'served':
+      return endServed(mount, liveness.owner, flags);
+  }
+}
+
+async function endServed(mount: Mount, owner: StoreOwner, flags: ProgressFlags): Promise<void> {
+  const { mountpoint, source } = mount;
+  const lastWords = await listenForLastWords(source);
   try {
     await unmountUnlessBusy(mountpoint);
-    if (owner === undefined) {
-      const remedy = 'the store recovers by itself at its next mount';
-      process.stdout.write(`unmounted ${mountpoint}, which had no daemon any more; ${remedy}\n`);
+    const elsewhere = dedupfsMounts().find(({ minor }) => minor === mount.minor);
+    if (elsewhere !== undefined) {
+      const rest = `the store stays mounted on ${elsewhere.mountpoint}`;
+      process.stdout.write(`unmounted ${mountpoint}; ${rest}\n`);
       return;
     }
     await waitForEnd(owner, lastWords, flags);
-    checkOutcome(mountpoint, (await lastWords?.outcome) ?? outcomeLeftBy(owner, storePath));
+    checkOutcome(mountpoint, (await lastWords?.outcome) ?? outcomeLeftBy(owner, source));
   } finally {
     lastWords?.client[Symbol.dispose]();
   }
   process.stdout.write(`unmounted ${mountpoint}\n`);
 }
 
-/** undefined: the daemon died, or the store has been mounted elsewhere since. */
-function ownerOf(storePath: string, mountpoint: string): StoreOwner | undefined {
-  try {
-    const owner = readOwner(storePath);
-    return owner?.mountpoint === mountpoint ? owner : undefined;
-  } catch {
-    return undefined; // the store's directory is gone or unreadable; the mount can still be removed
-  }
+async function clearDead(mountpoint: string): Promise<void> {
+  const { detached, left } = await detachDead(mountpoint);
+  const what = detached > 1 ? ` ${detached} times` : '';
+  const remedy = 'the store recovers by itself at its next mount';
+  process.stdout.write(`unmounted ${mountpoint}${what}, which had no daemon any more; ${remedy}\n`);
+  if (left === undefined) return;
+  process.stdout.write(`below it ${left.source} is mounted, and stays so\n`);
+}
+
+async function endUnknown({ mountpoint, source }: Mount): Promise<void> {
+  await unmountUnlessBusy(mountpoint);
+  const what = `its store ${source} cannot be looked at, so whether a daemon still commits is not known`;
+  process.stdout.write(`unmounted ${mountpoint}; ${what}\n`);
 }
 
 /** How the final commit went. */

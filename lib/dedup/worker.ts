@@ -3,12 +3,12 @@
 
 import { parentPort, workerData } from 'node:worker_threads';
 import { assert, expectDefined } from '../assert.ts';
-import { FRAME_BYTES_MAX, FRAME_CHUNKS_MAX } from '../blockstore/frame.ts';
 import { createKeyedHash, DIGEST_BYTES } from '../blake3.ts';
 import { native } from '../native.ts';
 import { SLAB_BYTES } from '../slab-pool.ts';
 import { CodecId, codedCompressor } from './codec.ts';
 import { serveDecodes } from './decode-server.ts';
+import { groupChunks } from './frame-groups.ts';
 import { cutSegment, HOLE_FLAG } from './segmenter.ts';
 import type { FromWorker, ToWorker, WireSegment, WorkerSetup } from './worker-protocol.ts';
 
@@ -100,33 +100,6 @@ function fingerprint(slot: Slot, staging: Buffer): Uint8Array {
   return fingerprints;
 }
 
-interface PlainFrame {
-  readonly offset: number;
-  bytes: number;
-  chunkCount: number;
-}
-
-/** Groups new chunks that lie side by side into frames. */
-function groupChunks(slot: Slot, numbers: Uint32Array): PlainFrame[] {
-  const frames: PlainFrame[] = [];
-  for (const number of numbers) {
-    const { offset, bytes } = expectDefined(slot.chunks[number], 'chunk');
-    const last = frames.at(-1);
-    const joins =
-      last !== undefined &&
-      last.offset + last.bytes === offset &&
-      last.bytes + bytes <= FRAME_BYTES_MAX &&
-      last.chunkCount < FRAME_CHUNKS_MAX;
-    if (joins) {
-      last.bytes += bytes;
-      last.chunkCount += 1;
-    } else {
-      frames.push({ offset, bytes, chunkCount: 1 });
-    }
-  }
-  return frames;
-}
-
 function store(slotIndex: number, chunks: Uint32Array): FromWorker {
   const slot = expectDefined(slots[slotIndex], 'slot');
   const staging = expectDefined(slot.staging, 'staging');
@@ -139,7 +112,8 @@ function store(slotIndex: number, chunks: Uint32Array): FromWorker {
     end += bytes;
   };
   let next = 0;
-  for (const frame of groupChunks(slot, chunks)) {
+  const fresh = Array.from(chunks, (number) => expectDefined(slot.chunks[number], 'chunk'));
+  for (const frame of groupChunks(fresh)) {
     const plain = staging.subarray(frame.offset, frame.offset + frame.bytes);
     const bytes = coded.compressor.compress(plain, slot.output.subarray(end, end + frame.bytes));
     if (bytes > 0) {

@@ -4,7 +4,9 @@ import { execFile } from 'node:child_process';
 import { Errno, errnoName } from '../errno.ts';
 import { ExitCode, UserError } from '../errors.ts';
 import type { Native } from '../native.ts';
-import { dedupfsMounts, FILE_SYSTEM_TYPE } from './mountinfo.ts';
+import { deviceFault } from './device-fault.ts';
+import { helperRefusal } from './helper-refusal.ts';
+import { FILE_SYSTEM_TYPE } from './mountinfo.ts';
 import {
   helperMountOptions,
   kernelMountData,
@@ -84,28 +86,7 @@ function mountByHelper(mounter: Mounter, request: MountRequest): number {
       `mounting on ${target} needs root or fusermount3, which is not there; install fuse3`,
     );
   }
-  const said = stderr.trim();
-  if (/device not found|modprobe/i.test(said)) throw deviceFault(Errno.ENOENT);
-  const why = said === '' ? errnoName(-fd) : said;
-  const isPermission = /permi|user_allow_other|not allowed|not owned/i.test(why);
-  if (!isPermission) throw failed(target, `fusermount3 says: ${why}`);
-  throw new UserError(
-    ExitCode.NO_PERMISSION,
-    'DEDUPFS_NO_PERMISSION',
-    `no permission to mount on ${target}: ${why}`,
-  );
-}
-
-/** What to do about a /dev/fuse that cannot be opened. */
-export function deviceFault(errno: number): UserError {
-  if (errno === Errno.EACCES || errno === Errno.EPERM) {
-    const message = '/dev/fuse: permission denied; mount as root or give yourself access to it';
-    return new UserError(ExitCode.NO_PERMISSION, 'DEDUPFS_NO_PERMISSION', message);
-  }
-  const isMissing = errno === Errno.ENOENT || errno === Errno.ENODEV || errno === Errno.ENXIO;
-  const problem = isMissing ? 'not found' : `cannot be opened (${errnoName(errno)})`;
-  const message = `/dev/fuse ${problem}; load the module with 'modprobe fuse'`;
-  return new UserError(ExitCode.NO_FUSE_DEVICE, 'DEDUPFS_NO_FUSE_DEVICE', message);
+  throw helperRefusal(target, stderr.trim(), errnoName(-fd));
 }
 
 function failed(target: string, why: string): UserError {
@@ -141,20 +122,19 @@ function unmountByHelper(target: string, isLazy: boolean): Promise<number> {
 }
 
 /**
- * Detaches every mount of dedupfs at `target`. Only for mounts whose daemon is known to be gone:
- * the caller decides that by the store's lock, because asking the mount itself could hang.
- * @returns how many were detached
- * @throws UserError MOUNT_FAILED when one cannot be
+ * Detaches a mount whose daemon is known to be gone, and which must be the topmost at its place. The
+ * caller decides that by the store's lock, because asking the mount itself could hang.
+ * @throws UserError NO_PERMISSION, MOUNT_FAILED when it cannot be
  */
 export async function detachStale(
   mounter: Pick<Mounter, 'unmount'>,
-  target: string,
-): Promise<number> {
-  const mountpoint = resolveMountpoint(target);
-  const stale = dedupfsMounts({ mountpoint });
-  for (const mount of stale) {
-    const result = await unmount(mounter, mount.mountpoint, UnmountFlag.DETACH);
-    if (result < 0) throw failed(target, `a dead mount stays there (${errnoName(-result)})`);
+  mountpoint: string,
+): Promise<void> {
+  const result = await unmount(mounter, mountpoint, UnmountFlag.DETACH);
+  if (result >= 0) return;
+  if (result !== -Errno.EPERM) {
+    throw failed(mountpoint, `a dead mount stays there (${errnoName(-result)})`);
   }
-  return stale.length;
+  const message = `${mountpoint} has a dead mount of another user; run 'dedupfs umount ${mountpoint}' as root or as that user`;
+  throw new UserError(ExitCode.NO_PERMISSION, 'DEDUPFS_NO_PERMISSION', message);
 }

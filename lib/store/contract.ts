@@ -261,10 +261,10 @@ export interface Store {
   readonly migratedFrom: number | undefined;
   readonly filesystem: FileSystem;
   statistics(): StoreStatistics;
-  /** From now on; what is undefined stays as it is. @throws UserError USAGE  the compression */
-  configure(settings: StoreSettings): void;
   /** What it is busy with and how its parts fare; cheap enough to be asked every second. */
   activity(): StoreActivity;
+  /** From now on; what is undefined stays as it is. @throws UserError USAGE  the compression */
+  configure(settings: StoreSettings): void;
   /** Pure decision: what gc would do now. @param threshold live ratio below which an arena is evacuated */
   planGc(threshold?: number): GcPlan;
   /** A run that began by itself is stopped, and this one goes on from there. */

@@ -86,6 +86,11 @@ function makeFolder(path: string): void {
   guard(path, () => mkdirSync(path, { mode: 0o700 }));
 }
 
+/** Whether a directory holds nothing that a store could be lost with. @throws Error of readdir(2) */
+export function isUnused(path: string): boolean {
+  return readdirSync(path).every((name) => EMPTY_NAMES.test(name));
+}
+
 /** Also when it is a symbolic link that leads nowhere. */
 function hasEntry(path: string, name: string): boolean {
   return guard(path, () => lstatSync(join(path, name), { throwIfNoEntry: false })) !== undefined;

@@ -39,6 +39,7 @@ import { recover } from './recover.ts';
 import { SettingsInForce } from './settings-in-force.ts';
 import { collectStatistics } from './statistics.ts';
 
+export { isUnused } from './create.ts';
 export { readOwner } from './lock.ts';
 
 /** @throws UserError NO_STORE LOCKED WRONG_FORMAT STORE_CONFLICT STORE_INCONSISTENT DISK_FULL NO_PERMISSION USAGE */

@@ -28,6 +28,10 @@ napi_value tryLock(napi_env env, napi_callback_info info);
 // space.cc
 napi_value allocateSpace(napi_env env, napi_callback_info info);
 
+// sparse_file.cc
+napi_value seekData(napi_env env, napi_callback_info info);
+napi_value adviseReadOnce(napi_env env, napi_callback_info info);
+
 // mapping.cc
 napi_value releaseMapping(napi_env env, napi_callback_info info);
 
@@ -48,6 +52,9 @@ napi_value cutterKind(napi_env env, napi_callback_info info);
 
 // checked_vfs.cc
 napi_value selectCheckedVfs(napi_env env, napi_callback_info info);
+
+// notify.cc
+napi_value notifyServiceManager(napi_env env, napi_callback_info info);
 
 // page_checksums.cc
 napi_value findDamagedPage(napi_env env, napi_callback_info info);

@@ -30,6 +30,8 @@ NAPI_MODULE_INIT() {
       method("createPoller", createPoller),
       method("tryLock", tryLock),
       method("allocate", allocateSpace),
+      method("seekData", seekData),
+      method("adviseReadOnce", adviseReadOnce),
       method("releaseMapping", releaseMapping),
       method("cutChunks", cutChunksOfBuffer),
       method("findZeroRun", findZeroRunInBuffer),
@@ -40,6 +42,7 @@ NAPI_MODULE_INIT() {
       method("cutterKind", cutterKind),
       method("selectCheckedVfs", selectCheckedVfs),
       method("findDamagedPage", findDamagedPage),
+      method("notifyServiceManager", notifyServiceManager),
   };
   const napi_status status =
       napi_define_properties(env, exports, sizeof methods / sizeof methods[0], methods);

@@ -16,7 +16,12 @@ import { changeConfigText, parseConfigText } from '../../lib/cli/settings/config
 import { LiveSettings } from '../../lib/cli/settings/live-settings.ts';
 import { mergeSettings, NOTHING_GIVEN } from '../../lib/cli/settings/merge.ts';
 import { sampleConfig, schemaText } from '../../lib/cli/settings/sample.ts';
-import { faultOf, settingDefaults, settingNames } from '../../lib/cli/settings/table.ts';
+import {
+  faultOf,
+  settingDefaults,
+  settingNames,
+  settingsTable,
+} from '../../lib/cli/settings/table.ts';
 import { parseCompression } from '../../lib/dedup/codec.ts';
 import { ExitCode, UserError } from '../../lib/errors.ts';
 import { silentLog } from '../../lib/log.ts';
@@ -49,6 +54,17 @@ t.test('what is published is what the table says', (t) => {
   t.strictSame(parseConfigText(sample, 'sample'), {}, 'the sample changes nothing');
   const uncommented = sample.replaceAll(/^# (?=[a-z-]+ = )/gm, '');
   t.strictSame(parseConfigText(uncommented, 'sample'), settingDefaults, 'and shows the defaults');
+  t.end();
+});
+
+t.test('the README explains each setting in the words of the table', (t) => {
+  const readme = readFileSync(join(examples, '../README.md'), 'utf8');
+  for (const name of settingNames) {
+    const { meaning, default: value } = settingsTable[name];
+    const row = readme.split('\n').find((line) => line.startsWith(`| \`${name}\` `)) ?? '';
+    t.ok(row.includes(` | ${meaning}`), `${name}: ${meaning}`);
+    if (value !== '') t.ok(row.includes(`(default: ${value})`), `${name}: ${value}`);
+  }
   t.end();
 });
 
@@ -194,7 +210,13 @@ t.test('defaults < config.toml < -o < flags, also in the daemon', (t) => {
     options: 'nodiratime,noatime,ro',
   };
   t.strictSame(mergeSettings(config, given), merged);
-  const args = daemonArguments({ storePath: '/s', mountpoint: '/m', given, isForeground: false });
+  const args = daemonArguments({
+    storePath: '/s',
+    mountpoint: '/m',
+    given,
+    isForeground: false,
+    create: true,
+  });
   t.strictSame(parse(...args.slice(1)), given, 'the daemon gets the same');
   t.strictSame(mergeSettings({}, NOTHING_GIVEN), settingDefaults);
   for (const [list, message] of [

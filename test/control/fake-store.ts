@@ -19,8 +19,8 @@ import type {
   ScrubReport,
   ScrubRequest,
   Store,
-  StoreSettings,
   StoreActivity,
+  StoreSettings,
   StoreStatistics,
   UsageReport,
   UsageRequest,
@@ -163,13 +163,13 @@ export class FakeStore implements Store {
     return { store: this.path, uuid: this.uuid, files: 3 } as StoreStatistics;
   }
 
-  configure(settings: StoreSettings): void {
-    this.calls.push(`configure ${JSON.stringify(settings)}`);
-  }
-
   activity(): StoreActivity {
     this.calls.push('activity');
     return fakeActivity;
+  }
+
+  configure(settings: StoreSettings): void {
+    this.calls.push(`configure ${JSON.stringify(settings)}`);
   }
 
   planGc(threshold?: number): GcPlan {

@@ -2,7 +2,8 @@
 
 import t, { type Test } from 'tap';
 import { Errno } from '../../lib/errno.ts';
-import { deviceFault, mountFilesystem, unmount, type Mounter } from '../../lib/kernel/mounting.ts';
+import { deviceFault } from '../../lib/kernel/device-fault.ts';
+import { mountFilesystem, unmount, type Mounter } from '../../lib/kernel/mounting.ts';
 import { parseMountOptions } from '../../lib/kernel/mount-options.ts';
 
 function fakeMounter(results: Partial<Mounter>, calls: unknown[][] = []): Mounter {
@@ -63,27 +64,33 @@ t.test('faults of mount(2) and of the device', { skip: !isRoot }, (t) => {
 
 t.test('what fusermount3 says is passed on', (t) => {
   const cases = [
+    { says: 'mount failed: Operation not permitted', exitCode: 21, message: /set-uid root/ },
     {
-      fd: -Errno.EPERM,
-      stderr: 'fusermount3: mount failed: Operation not permitted\n',
+      says: "option allow_other only allowed if 'user_allow_other' is set in /etc/fuse.conf",
       exitCode: 21,
+      message: /needs the line 'user_allow_other' in \/etc\/fuse.conf; add it as root/,
     },
-    {
-      fd: -Errno.EPERM,
-      stderr: "fusermount3: option allow_other only allowed if 'user_allow_other' is set\n",
-      exitCode: 21,
-    },
-    { fd: -Errno.EIO, stderr: 'fusermount3: something else\n', exitCode: 28 },
-    {
-      fd: -Errno.EPERM,
-      stderr: "fusermount3: fuse device not found, try 'modprobe fuse'\n",
-      exitCode: 20,
-    },
-    { fd: -Errno.ENOENT, stderr: '', exitCode: 21 },
+    { says: 'user has no write access to mountpoint /m', exitCode: 21, message: /chown/ },
+    { says: 'mountpoint /m not owned by user', exitCode: 21, message: /sticky/ },
+    { says: 'mounting over filesystem type 0x9fa0 is forbidden', exitCode: 21, message: /0x9fa0/ },
+    { says: 'too many FUSE filesystems mounted; mount_max=N', exitCode: 28, message: /mount_max/ },
+    { says: 'failed to open /dev/fuse: Permission denied', exitCode: 21, message: /chmod 666/ },
+    { says: 'bad mount point /m: Permission denied', exitCode: 21, message: /bad mount point/ },
+    { says: 'something else', exitCode: 28, message: /fusermount3 says: .*something else/ },
+    { says: "fuse device not found, try 'modprobe fuse'", exitCode: 20, message: /modprobe fuse/ },
   ];
-  for (const { exitCode, ...result } of cases) {
-    const mounter = fakeMounter({ mount: () => -Errno.EPERM, mountByHelper: () => result });
-    t.throws(() => mountFilesystem(mounter, request(t)), { exitCode, message: /./ });
+  for (const { says, exitCode, message } of cases) {
+    const answer = { fd: -Errno.EIO, stderr: `fusermount3: ${says}\n` };
+    const mounter = fakeMounter({ mount: () => -Errno.EPERM, mountByHelper: () => answer });
+    t.throws(() => mountFilesystem(mounter, request(t)), { exitCode, message }, says);
+  }
+  for (const [errno, exitCode] of [
+    [Errno.ENOENT, 21],
+    [Errno.EIO, 28],
+  ] as const) {
+    const answer = { fd: -errno, stderr: '' };
+    const mounter = fakeMounter({ mount: () => -Errno.EPERM, mountByHelper: () => answer });
+    t.throws(() => mountFilesystem(mounter, request(t)), { exitCode, message: /fusermount3/ });
   }
   t.end();
 });

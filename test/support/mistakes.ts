@@ -38,7 +38,12 @@ export interface Scene {
 }
 
 export function mistakesIn(scene: Scene): Mistake[] {
-  return [...withArguments(scene), ...withPlaces(scene), ...withStores(scene)];
+  return [
+    ...withArguments(scene),
+    ...withSettings(scene),
+    ...withPlaces(scene),
+    ...withStores(scene),
+  ];
 }
 
 /** Arguments and options. */
@@ -97,6 +102,30 @@ function withArguments({ store, idle, at }: Scene): Mistake[] {
       args: ['gc', '--threshold', '50', idle],
       code: ExitCode.USAGE,
       says: /.*'50' is invalid; use a number above 0 and at most 1, such as 0\.5; see 'dedupfs gc --help'/,
+    },
+  ];
+}
+
+/** Settings, whichever way. */
+function withSettings({ mountpoint, idle, at, log }: Scene): Mistake[] {
+  return [
+    {
+      title: 'a setting misspelt among the mount options',
+      args: ['mount', '-o', 'ro,scrub_days=3', idle, at('empty'), ...log],
+      code: ExitCode.USAGE,
+      says: /unknown mount option 'scrub_days=3'; did you mean 'scrub-days'\?/,
+    },
+    {
+      title: 'a setting misspelt',
+      args: ['config', 'set', mountpoint, 'compresion', 'lz4'],
+      code: ExitCode.USAGE,
+      says: /unknown setting 'compresion'; did you mean 'compression'\?/,
+    },
+    {
+      title: 'a value that a setting cannot have',
+      args: ['config', 'set', mountpoint, 'metrics', '9580'],
+      code: ExitCode.USAGE,
+      says: /metrics '9580' is invalid; use HOST:PORT, such as '127\.0\.0\.1:9580', or 'off'/,
     },
   ];
 }

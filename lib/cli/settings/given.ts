@@ -48,6 +48,11 @@ function listedValue(name: OptionName, item: string): string | number {
   return value;
 }
 
+/** Whether -o may have it, whatever its value. */
+export function isMountOption(item: string): boolean {
+  return isKernels(nameOf(item));
+}
+
 /** By mount(8), x-... are comments for programs in user space. */
 function isKernels(name: string): boolean {
   return name.startsWith('x-') || allMountOptionNames.includes(name);
