@@ -49,6 +49,7 @@ async function bench(given: Options): Promise<string> {
     ),
   ];
   const figures: Figure[] = [];
+  const scrapeCpuMs: number[] = [];
   try {
     mkdirSync(source);
     await makeSmallFiles(source, given.files, given.megabytes, signal);
@@ -58,16 +59,17 @@ async function bench(given: Options): Promise<string> {
       for (const subject of subjects) await subject.measure(work, source, signal);
       figures.push(...(await compare(work, subjects, source, given.pairs)));
     }
+    for (const subject of subjects) {
+      const ms = await subject.scrapeCpuMs();
+      if (ms !== undefined) scrapeCpuMs.push(ms);
+    }
   } finally {
     for (const subject of subjects) await subject.end();
     rmSync(folder, { recursive: true, force: true });
   }
-  const scrapes = subjects.flatMap((subject) => subject.scrapeMs);
-  return formatComparison(
-    figures,
-    scrapes,
-    subjects.map(({ name }) => name),
-  );
+  const scrapeMs = subjects.flatMap((subject) => subject.scrapeMs);
+  const names = subjects.map(({ name }) => name);
+  return formatComparison(figures, { scrapeMs, scrapeCpuMs }, names);
 }
 
 async function compare(

@@ -16,7 +16,7 @@ const RATIO_DIGITS = 3;
 /** @param subjects the first is what the others are compared with */
 export function formatComparison(
   figures: readonly Figure[],
-  scrapeMs: readonly number[],
+  { scrapeMs, scrapeCpuMs }: { scrapeMs: readonly number[]; scrapeCpuMs: readonly number[] },
   subjects: readonly string[],
 ): string {
   const [base = ''] = subjects;
@@ -26,7 +26,9 @@ export function formatComparison(
     ...subjects.map((subject) => rowOf({ work, subject, base }, figures)),
   ]);
   const scrapes = spreadOf(scrapeMs);
-  const note = `${scrapeMs.length} scrapes, each ms: ${formatSpread(scrapes, 1)}`;
+  const note =
+    `${scrapeMs.length} scrapes during the work, ms until the answer: ${formatSpread(scrapes, 1)}\n` +
+    `CPU of the daemon for a scrape of an idle mount, ms: ${formatSpread(spreadOf(scrapeCpuMs), 2)}`;
   return `${formatTerminalTable(head, rows).join('\n')}\n\n${note}\nx: of '${base}' in the same round; median (min to max)\n`;
 }
 

@@ -1,12 +1,16 @@
 // One mount that is measured, and who scrapes it meanwhile.
 
 import { mkdirSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
 
 import { runProgram, runShell } from '../../examples/programs.ts';
 import { cpuSecondsOf } from '../processes.ts';
 import type { Work } from './works.ts';
 
 const SCRAPE_INTERVAL_MS = 1000;
+/** One after the other, of a mount that does nothing else: steps of 10 ms are then 0.05 for each. */
+const SCRAPES_ALONE = 200;
+const REST_MS = 6000;
 
 export interface Cost {
   /** Of the daemon. */
@@ -74,6 +78,16 @@ export class Subject {
           (error: unknown) => process.stderr.write(`bench: a scrape failed: ${String(error)}\n`),
         );
     }, SCRAPE_INTERVAL_MS);
+  }
+
+  /** Processor time of the daemon for one scrape, in milliseconds; undefined: it is not scraped. */
+  async scrapeCpuMs(): Promise<number | undefined> {
+    if (this.#kind.isScraped !== true) return undefined;
+    // What the work before left to be done is done first.
+    await delay(REST_MS);
+    const before = cpuSecondsOf(this.#pid);
+    for (let count = 0; count < SCRAPES_ALONE; count += 1) await (await fetch(this.#url)).text();
+    return ((cpuSecondsOf(this.#pid) - before) * 1000) / SCRAPES_ALONE;
   }
 
   async end(): Promise<void> {

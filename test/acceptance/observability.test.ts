@@ -124,11 +124,13 @@ await t.test('top names who writes', async (t) => {
 
 await t.test('top in a terminal: q and Ctrl-C end it', async (t) => {
   const top = `${process.execPath} ${CLI} top --interval 0.2 ${store.mountpoint}`;
-  const runs = ['q', '\\003'].map(async (key) => {
+  const runs = ['q', '\\003'].map(async (key, index) => {
+    const typescript = join(store.directory, `typescript${index}`);
+    const isDrawn = `until grep -q written ${typescript}; do sleep 0.1; done`;
     const command = `stty rows 12 cols 40; ${top}`;
     return run('bash', [
       '-c',
-      `(sleep 2; printf '${key}'; sleep 2) | script -qec '${command}' /dev/null`,
+      `(${isDrawn}; printf '${key}'; sleep 1) 2>/dev/null | script -qfec '${command}' ${typescript}`,
     ]);
   });
   for (const { code, stdout } of await Promise.all(runs)) {
