@@ -1,14 +1,16 @@
 // Which processes keep a mount busy: those with a working directory, root, program, open file or
-// mapping below it. Read from the links in /proc, which never asks the mounted file system itself.
+// mapping below it; and those that have a copy of it in a mount namespace of their own. Read from /proc,
+// which never asks the mounted file system itself.
 
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 
+import { dedupfsMounts, parseMountinfo } from '../kernel/mountinfo.ts';
 import { isWithin } from './place.ts';
 
 export interface Holder {
   readonly pid: number;
   readonly command: string;
-  /** How it holds the mount: `cwd`, `root`, `exe`, `fd 3`, `map`. */
+  /** How it holds the mount: `cwd`, `root`, `exe`, `fd 3`, `map`, `mnt`. */
   readonly by: string;
   readonly path: string;
 }
@@ -22,6 +24,32 @@ export function findHolders(mountpoint: string): Holder[] {
   return pids
     .map((pid) => findHolding(Number(pid), mountpoint))
     .filter((holder) => holder !== undefined);
+}
+
+/**
+ * A process of another mount namespace that has a copy of the mount, such as a container or a service: a
+ * namespace begins as a copy of all mounts. The file system stays until the last copy is gone.
+ * @param minor of the mount's device
+ */
+export function findNamespaceHolder(minor: number): Holder | undefined {
+  const seen = new Set([namespaceOf('self')]);
+  for (const pid of readdirSync('/proc').filter((name) => /^[0-9]+$/.test(name))) {
+    const namespace = namespaceOf(pid);
+    if (namespace === '' || seen.has(namespace)) continue;
+    seen.add(namespace);
+    const mounts = parseMountinfo(
+      readOr('', () => readFileSync(`/proc/${pid}/mountinfo`, 'latin1')),
+    );
+    const copy = dedupfsMounts({}, mounts).find((mount) => mount.minor === minor);
+    if (copy === undefined) continue;
+    return { pid: Number(pid), command: commandOf(Number(pid)), by: 'mnt', path: copy.mountpoint };
+  }
+  return undefined;
+}
+
+/** Empty: the process is gone, or another's. */
+function namespaceOf(pid: string): string {
+  return readOr('', () => readlinkSync(`/proc/${pid}/ns/mnt`));
 }
 
 function findHolding(pid: number, mountpoint: string): Holder | undefined {

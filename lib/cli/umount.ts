@@ -17,7 +17,7 @@ import { unmount } from '../kernel/mounting.ts';
 import { native } from '../native.ts';
 import type { StoreOwner } from '../store/contract.ts';
 import { helpEnd } from './exit-codes.ts';
-import { findHolders } from './holders.ts';
+import { findHolders, findNamespaceHolder } from './holders.ts';
 import { aborted, Interruption } from './interruption.ts';
 import { detachDead, livenessOf } from './liveness.ts';
 import { findDedupfsMount, resolveUntouched } from './place.ts';
@@ -31,6 +31,8 @@ const OWNER_POLL_MS = 20;
 const CONSENT_MS_MAX = 10_000;
 /** How often a person who waits is told of it. */
 const PROGRESS_MS = 250;
+/** A mount that is still served so long after its end may have copies in other namespaces. */
+const NAMESPACES_AFTER_MS = 1500;
 /** Holders named in the message; the rest is counted. */
 const HOLDERS_MAX = 8;
 
@@ -81,7 +83,7 @@ async function endServed(mount: Mount, owner: StoreOwner, flags: ProgressFlags):
       process.stdout.write(`unmounted ${mountpoint}; ${rest}\n`);
       return;
     }
-    await waitForEnd(owner, lastWords, flags);
+    await waitForEnd({ ...owner, minor: mount.minor }, lastWords, flags);
     checkOutcome(mountpoint, (await lastWords?.outcome) ?? outcomeLeftBy(owner, source));
   } finally {
     lastWords?.client[Symbol.dispose]();
@@ -180,7 +182,7 @@ function busyError(mountpoint: string): UserError {
 
 /** A daemon may answer a moment before it ends; without an answer its end is all there is. */
 async function waitForEnd(
-  { pid }: StoreOwner,
+  { pid, minor }: { readonly pid: number; readonly minor: number },
   lastWords: LastWords | undefined,
   flags: ProgressFlags,
 ): Promise<void> {
@@ -191,6 +193,7 @@ async function waitForEnd(
   const timer = setInterval(() => {
     bar.update(undefined, undefined, `waiting for the final commit of process ${pid}`);
   }, PROGRESS_MS);
+  const notice = setTimeout(() => tellOfNamespaces(minor, flags), NAMESPACES_AFTER_MS);
   const end = async (): Promise<void> => {
     await lastWords?.outcome;
     while (isRunning(pid)) await delay(OWNER_POLL_MS);
@@ -199,7 +202,18 @@ async function waitForEnd(
     await Promise.race([end(), aborted(interruption.signal)]);
   } finally {
     clearInterval(timer);
+    clearTimeout(notice);
   }
+}
+
+function tellOfNamespaces(minor: number, { quiet }: ProgressFlags): void {
+  const holder = findNamespaceHolder(minor);
+  if (holder === undefined || quiet === true) return;
+  const { pid, command, path } = holder;
+  process.stderr.write(
+    `process ${pid} (${command}) has it mounted on ${path} in a mount namespace of its own; ` +
+      'waiting until that is gone\n',
+  );
 }
 
 /** A zombie counts as ended: in a container nobody may ever collect it. */

@@ -44,6 +44,24 @@ function breakArenas({ store }: MountedStore): () => void {
   };
 }
 
+t.test('a copy of the mount in another mount namespace is named, and waited for', async (t) => {
+  const store = await MountedStore.mounted(t);
+  const holder = spawn('unshare', ['--mount', '--propagation', 'private', 'sleep', '4'], {
+    stdio: 'ignore',
+  });
+  // It becomes that program when its namespace is there.
+  const isThere = (): boolean => readFileSync(`/proc/${holder.pid}/comm`, 'utf8') === 'sleep\n';
+  await eventually('the namespace is there', isThere, { timeoutMs: 10_000 });
+  const { code, stdout, stderr } = await dedupfs(['umount', store.mountpoint]);
+  t.match(
+    stderr,
+    new RegExp(`^process ${holder.pid} \\(sleep 4\\) has it mounted on \\S+ in a mount`),
+  );
+  t.strictSame({ code, stdout, stderr: '' }, unmounted(store));
+  await store.mount();
+  await store.finish();
+});
+
 t.test('the mount stays until the daemon knows who waits for its end', async (t) => {
   const store = await MountedStore.mounted(t);
   const pid = store.daemonPid;
