@@ -77,6 +77,19 @@ export function posixError(errno: ErrnoNumber): PosixError {
   return error;
 }
 
+/**
+ * ENOSPC while what is under way takes room beforehand, with what it may need: worth a second try when that is
+ * stored.
+ */
+export class NoRoomYetError extends PosixError {
+  constructor() {
+    super(Errno.ENOSPC);
+  }
+}
+
+/** The shared one, as with `posixError`. */
+export const noRoomYet = new NoRoomYetError();
+
 /** Bytes at rest are not what they should be (G2): the range that needs them reads as EIO. */
 export class CorruptionError extends DedupfsError {
   override readonly code = 'DEDUPFS_CORRUPT';

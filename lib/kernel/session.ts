@@ -4,7 +4,7 @@
 // Lifecycle: new -> INIT accepted: serving -> DESTROY (fuseblk only) or `end`: ended.
 
 import { Errno } from '../errno.ts';
-import { DedupfsError, describeError, ExitCode, UserError } from '../errors.ts';
+import { NoRoomYetError, describeError, ExitCode, UserError } from '../errors.ts';
 import type { FileSystem } from '../filesystem/contract.ts';
 import type { Logger } from '../log.ts';
 import { encodeOutHeader } from '../protocol/encode.ts';
@@ -251,13 +251,13 @@ export class Session {
 }
 
 /**
- * Data was refused for lack of room, and nothing of it was taken. Names are not tried again: what they
- * take cannot be told before, so that each of the last thousands would bring on a commit.
+ * Data was refused, and nothing of it was taken. Names are not tried again: what they take cannot be told
+ * before, so that each of the last thousands would bring on a commit.
  */
 function mayFitLater(exchange: Exchange, error: unknown): boolean {
   const { request, isSecondTry, isReplied } = exchange;
   if (request.opcode !== Opcode.WRITE || isSecondTry || isReplied) return false;
-  return error instanceof DedupfsError && error.errno === Errno.ENOSPC;
+  return error instanceof NoRoomYetError;
 }
 
 /** A handler that returned without a reply would hang its caller. */

@@ -17,7 +17,7 @@
 import { statfsSync } from 'node:fs';
 import { join } from 'node:path';
 import { Errno, errnoName } from '../errno.ts';
-import { NoSpaceError, posixError } from '../errors.ts';
+import { NoSpaceError, noRoomYet } from '../errors.ts';
 import { isFull, type HostRoom } from '../host-room.ts';
 import { Reserve } from './reserve.ts';
 import { StoreFiles } from './store-files.ts';
@@ -101,13 +101,13 @@ export class HostSpace implements HostRoom {
     this.#reserve.close();
   }
 
-  /** Accepts so many more bytes. @throws ENOSPC */
+  /** Accepts so many more bytes. @throws NoRoomYetError */
   admit(bytes: number): void {
     this.#refresh();
     if (!this.#holds(bytes)) {
       // What was read a moment ago may be too little by now, or too much.
       this.tend();
-      if (!this.#holds(bytes)) throw posixError(Errno.ENOSPC);
+      if (!this.#holds(bytes)) throw noRoomYet;
     }
     this.#admittedBytes += bytes;
   }
