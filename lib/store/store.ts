@@ -40,7 +40,7 @@ import { SettingsInForce } from './settings-in-force.ts';
 import { collectStatistics } from './statistics.ts';
 
 export { isUnused } from './create.ts';
-export { readOwner } from './lock.ts';
+export { lockState, readOwner, type LockState } from './lock.ts';
 
 /** @throws UserError NO_STORE LOCKED WRONG_FORMAT STORE_CONFLICT STORE_INCONSISTENT DISK_FULL NO_PERMISSION USAGE */
 export async function openStore(path: string, options: StoreOptions): Promise<Store> {
