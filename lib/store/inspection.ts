@@ -8,6 +8,7 @@ import type { OrphanReclaimer } from '../filesystem/orphans.ts';
 import type { InodeUsage } from '../filesystem/usage-attributes.ts';
 import { fileUsageNow, isSmallFile } from '../maintenance/usage/file-usage.ts';
 import { findDuplicates } from '../maintenance/usage/duplicates.ts';
+import { Slices } from '../maintenance/usage/slices.ts';
 import { findTarget, type Target } from '../maintenance/usage/targets.ts';
 import { measureUsage, type MeasuredUsage } from '../maintenance/usage/usage.ts';
 import { explainDamage } from '../metastore/checked-database.ts';
@@ -58,10 +59,9 @@ export class Inspection {
   /** @throws UserError DEDUPFS_NO_SUCH_PATH  @throws CorruptionError  @throws the signal's reason */
   async usage(request: UsageRequest): Promise<UsageReport> {
     return this.#alone(request.signal, async (signal) => {
-      await this.#settle();
+      await this.#settle(signal);
       const batch = this.#batch;
-      const { metastore } = this.#parts;
-      const targets = request.paths.map((path) => findTarget(metastore, path));
+      const targets = await this.#find(request.paths, signal);
       const measure = async (some: readonly Target[]): Promise<MeasuredUsage> =>
         this.#measure(some, { ...request, signal });
       const paths: PathUsage[] = [];
@@ -78,7 +78,7 @@ export class Inspection {
   /** @throws as `usage` does */
   async duplicates(request: DuplicatesRequest): Promise<DuplicatesReport> {
     return this.#alone(request.signal, async (signal) => {
-      await this.#settle();
+      await this.#settle(signal);
       const batch = this.#batch;
       const { metastore } = this.#parts;
       const target = findTarget(metastore, request.path);
@@ -109,7 +109,7 @@ export class Inspection {
   }
 
   async #walk({ ino, isDirectory }: Inode, signal: AbortSignal): Promise<InodeUsage> {
-    await this.#settle();
+    await this.#settle(signal);
     const batch = this.#batch;
     const target = { path: '', parent: 0, ino, isDirectory };
     const usage = await this.#measure([target], { exclusive: true, signal });
@@ -148,12 +148,29 @@ export class Inspection {
    * Brings the rows up to date, and lets go of what removed files still refer to, as gc does first. A
    * store that takes no changes is counted as of its last commit.
    */
-  async #settle(): Promise<void> {
+  async #settle(signal: AbortSignal): Promise<void> {
     if (!this.#parts.mayChange()) return;
-    await this.#parts.orphans.reclaimAll(async () => this.#parts.commit());
+    await this.#parts.orphans.reclaimAll(
+      async () => this.#parts.commit(),
+      () => signal.aborted,
+    );
+    signal.throwIfAborted();
     if (this.#parts.hasChanges()) await this.#parts.commit();
+    signal.throwIfAborted();
   }
 
+  /** There may be hundreds of thousands. */
+  async #find(paths: readonly string[], signal: AbortSignal): Promise<Target[]> {
+    const slices = new Slices(signal);
+    const targets: Target[] = [];
+    for (const path of paths) {
+      targets.push(findTarget(this.#parts.metastore, path));
+      await slices.rest();
+    }
+    return targets;
+  }
+
+  /** Who gives up is answered at once; the next begins when the work under way has ended all the same. */
   async #alone<T>(
     wanted: AbortSignal | undefined,
     work: (signal: AbortSignal) => Promise<T>,
@@ -171,8 +188,18 @@ export class Inspection {
         throw explainDamage(this.#parts.metastore.database.connection, error);
       });
     this.#last = result;
-    return result;
+    return unlessAborted(result, signal);
   }
+}
+
+/** @throws the signal's reason  the work may still be under way */
+async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise<T>((resolve, reject) => {
+    const giveUp = (): void => reject(signal.reason as Error);
+    signal.addEventListener('abort', giveUp, { once: true });
+    if (signal.aborted) giveUp();
+    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', giveUp));
+  });
 }
 
 function withoutPath(usage: MeasuredUsage & { readonly path?: string }): MeasuredUsage {

@@ -96,3 +96,22 @@ t.test('nobody changes, lists or spies them', async (t) => {
   await driver.remove('file');
   await assertStoreClean(t, store);
 });
+
+t.test('who gives up is answered at once, whoever else is being answered', async (t) => {
+  const opened = await openFresh(t);
+  const { store, driver } = opened;
+  await driver.put('file', randomBytesOf('file', 50_000));
+  const ended: string[] = [];
+  const interruption = new AbortController();
+  const first = ask(opened, ROOT_INO, 'user.dedupfs.chunks').finally(() => ended.push('first'));
+  const { signal } = interruption;
+  const second = failureIn(ask(opened, ROOT_INO, 'user.dedupfs.chunks', { signal })).finally(() =>
+    ended.push('second'),
+  );
+  const third = ask(opened, ROOT_INO, 'user.dedupfs.chunks').finally(() => ended.push('third'));
+  interruption.abort();
+  t.match(await second, { code: 'EINTR' });
+  t.strictSame([await first, await third], ['2', '2']);
+  t.strictSame(ended, ['second', 'first', 'third']);
+  await assertStoreClean(t, store);
+});
