@@ -2,7 +2,7 @@
 // synthesised xattrs, duplicates. One walk at a time; who comes meanwhile waits.
 
 import { Errno } from '../errno.ts';
-import { ExitCode, posixError, UserError } from '../errors.ts';
+import { ExitCode, NoSpaceError, posixError, UserError } from '../errors.ts';
 import type { ContentTable } from '../filesystem/content-table.ts';
 import type { OrphanReclaimer } from '../filesystem/orphans.ts';
 import type { InodeUsage } from '../filesystem/usage-attributes.ts';
@@ -146,16 +146,18 @@ export class Inspection {
 
   /**
    * Brings the rows up to date, and lets go of what removed files still refer to, as gc does first. A
-   * store that takes no changes is counted as of its last commit.
+   * store that takes no changes, or whose changes wait for room, is counted as of its last commit; of the
+   * latter `#isStill` tells that it is not steady.
    */
   async #settle(signal: AbortSignal): Promise<void> {
     if (!this.#parts.mayChange()) return;
-    await this.#parts.orphans.reclaimAll(
-      async () => this.#parts.commit(),
-      () => signal.aborted,
-    );
-    signal.throwIfAborted();
-    if (this.#parts.hasChanges()) await this.#parts.commit();
+    const isCancelled = (): boolean => signal.aborted;
+    try {
+      await this.#parts.orphans.reclaimAll(async () => this.#parts.commit(), isCancelled);
+      if (!isCancelled() && this.#parts.hasChanges()) await this.#parts.commit();
+    } catch (error) {
+      if (!(error instanceof NoSpaceError)) throw error;
+    }
     signal.throwIfAborted();
   }
 
