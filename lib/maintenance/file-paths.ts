@@ -1,8 +1,8 @@
 // From inodes to their paths. Names lead to inodes only, so all of them are walked, in slices.
 
 import { setImmediate } from 'node:timers/promises';
-import { isUtf8 } from 'node:buffer';
 import type { Metastore } from '../metastore/metastore.ts';
+import { printable } from '../printable.ts';
 import { pages } from './checks/paging.ts';
 
 /** Names told of one inode: hard links. */
@@ -77,16 +77,4 @@ class DirectoryPaths {
     this.#known.set(ino, path);
     return path;
   }
-}
-
-/** The name as text; bytes that a terminal or JSON would not take are written as \xNN. */
-export function printable(name: Buffer): string {
-  const isText = isUtf8(name) && !name.some((byte) => byte < 0x20 || byte === 0x7f);
-  if (isText) return name.toString('utf8');
-  let text = '';
-  for (const byte of name) {
-    const isPlain = byte >= 0x20 && byte < 0x7f;
-    text += isPlain ? String.fromCharCode(byte) : `\\x${byte.toString(16).padStart(2, '0')}`;
-  }
-  return text;
 }
