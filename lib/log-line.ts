@@ -65,5 +65,5 @@ function textOf(value: unknown): string {
 /** File names may hold anything; a line is one line, and moves no cursor. */
 function plain(text: string): string {
   // oxlint-disable-next-line no-control-regex
-  return text.replaceAll(/[\u0000-\u001f\u007f]+/g, ' ');
+  return text.replaceAll(/[\u0000-\u001f\u007f-\u009f]+/g, ' ');
 }

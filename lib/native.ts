@@ -76,6 +76,12 @@ export interface Native {
    * in a hole, where the file system cannot tell. @returns negative errno (ENXIO: there is none)
    */
   seekData(fd: number, offset: number): number;
+
+  /**
+   * lseek(SEEK_HOLE): where the data that lies at `offset` ends; the file's end, where no hole follows.
+   * @returns negative errno (ENXIO: `offset` is not in the file)
+   */
+  seekHole(fd: number, offset: number): number;
   /** The kernel need not keep in memory what is read of the file. 0 or negative errno. */
   adviseReadOnce(fd: number): number;
 

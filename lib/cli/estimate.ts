@@ -13,6 +13,7 @@ import {
   type Outcome,
   type Prediction,
 } from '../estimate/estimate.ts';
+import { LINKED_MAX } from '../estimate/linked-files.ts';
 import { helpEnd } from './exit-codes.ts';
 import { Interruption } from './interruption.ts';
 import { ProgressBar, quietOption, type ProgressFlags } from './progress.ts';
@@ -143,6 +144,7 @@ function describeTrees(report: EstimateReport): string[] {
     plural(symlinks, 'symbolic link'),
   ];
   if (hardLinks > 0) parts.push(plural(hardLinks, 'further hard link'));
+  const { linksNotRemembered } = counts;
   if (specials > 0) parts.push(plural(specials, 'special file'));
   const share = formatShare(readShare, 1);
   const read =
@@ -150,6 +152,12 @@ function describeTrees(report: EstimateReport): string[] {
       ? `all of their data was read, ${formatBytes(bytesRead)}`
       : `${share} of their data was read, chosen by chance, ${formatBytes(bytesRead)}: more with --sample`;
   const lines = [parts.join(', '), read, ...unreadable.map((what) => `not read: ${what}`)];
+  if (linksNotRemembered > 0) {
+    const reason = `more than ${formatCount(LINKED_MAX)} files with several names`;
+    lines.push(
+      `counted as files of their own: ${plural(linksNotRemembered, 'name')}, as there are ${reason}`,
+    );
+  }
   if (unreadableOmitted > 0) lines.push(`and ${formatCount(unreadableOmitted)} more not read`);
   return lines;
 }

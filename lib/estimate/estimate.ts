@@ -107,7 +107,8 @@ export async function estimate(request: EstimateRequest): Promise<EstimateReport
     },
   });
   // Files differ in size: what chance has really chosen.
-  const shareRead = readShare >= 1 ? 1 : totals.bytesRead / Math.max(1, counts.dataBytes);
+  const shareRead =
+    readShare >= 1 ? 1 : Math.min(1, totals.bytesRead / Math.max(1, counts.dataBytes));
   const paceMs = measurePace();
   const found: Found = { request, counts, readShare: shareRead, totals, tables, paceMs };
   const outcomes = chunkSizes.flatMap((_, size) =>

@@ -3,6 +3,9 @@
 
 import { lstatSync, opendirSync, type Dir, type Stats } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
+import { printable } from '../printable.ts';
+import { dataBytesOf } from './data-bytes.ts';
+import { LinkedFiles } from './linked-files.ts';
 
 /** Looking at names is done in slices of this length, so that Ctrl-C is heard. */
 const SLICE_MS = 10;
@@ -18,11 +21,13 @@ export interface TreeCounts {
   specials: number;
   /** Further names of files that were counted already. */
   hardLinks: number;
+  /** Names of files with several that were counted as files, because no more such files are remembered. */
+  linksNotRemembered: number;
   nameBytes: number;
   targetBytes: number;
   /** Sizes of the regular files. */
   logicalBytes: number;
-  /** Of those, bytes that have blocks. */
+  /** Of those, bytes that are not in holes. */
   dataBytes: number;
   /** Files that have data, and parts of 4 MiB that their data lies in. */
   filesWithData: number;
@@ -48,13 +53,13 @@ export class UnreadableList {
 
   note(path: Uint8Array, code: string): void {
     if (this.paths.length >= UNREADABLE_MAX) this.omitted += 1;
-    else this.paths.push(`${Buffer.from(path).toString()}: ${code}`);
+    else this.paths.push(`${printable(Buffer.from(path))}: ${code}`);
   }
 }
 
 const SEGMENT_BYTES = 4 * 1024 * 1024;
 
-/** One pass over some trees; memory: a number for each file with several names. */
+/** One pass over some trees. */
 export class TreeWalk {
   readonly counts: TreeCounts = {
     files: 0,
@@ -62,6 +67,7 @@ export class TreeWalk {
     symlinks: 0,
     specials: 0,
     hardLinks: 0,
+    linksNotRemembered: 0,
     nameBytes: 0,
     targetBytes: 0,
     logicalBytes: 0,
@@ -71,11 +77,12 @@ export class TreeWalk {
   };
   readonly unreadable = new UnreadableList();
   readonly #options: WalkOptions;
-  readonly #linked = new Set<string>();
+  readonly #linked: LinkedFiles;
   #sliceEndMs = 0;
 
-  constructor(options: WalkOptions) {
+  constructor(options: WalkOptions, linked = new LinkedFiles()) {
     this.#options = options;
+    this.#linked = linked;
   }
 
   /** @param root absolute path of a directory or a file */
@@ -145,12 +152,12 @@ export class TreeWalk {
   #count(path: Buffer, stats: Stats): WalkedFile | undefined {
     const { counts } = this;
     if (stats.nlink > 1) {
-      const identity = `${stats.dev}:${stats.ino}`;
-      if (this.#linked.has(identity)) {
+      const sighting = this.#linked.note(stats);
+      if (sighting === 'not remembered') counts.linksNotRemembered += 1;
+      if (sighting === 'again') {
         counts.hardLinks += 1;
         return undefined;
       }
-      this.#linked.add(identity);
     }
     if (stats.isSymbolicLink()) {
       counts.symlinks += 1;
@@ -161,16 +168,14 @@ export class TreeWalk {
       counts.specials += 1;
       return undefined;
     }
-    const dataBytes = Math.min(stats.size, stats.blocks * 512);
+    const dataBytes = dataBytesOf(path, stats);
     counts.files += 1;
     counts.logicalBytes += stats.size;
-    // Small files may lie in their inode: data, and no blocks.
-    const read = dataBytes === 0 && stats.size < 4096 ? stats.size : dataBytes;
-    counts.dataBytes += read;
-    if (read === 0) return undefined;
+    counts.dataBytes += dataBytes;
+    if (dataBytes === 0) return undefined;
     counts.filesWithData += 1;
-    counts.segments += Math.ceil(read / SEGMENT_BYTES);
-    return { path, bytes: stats.size, dataBytes: read };
+    counts.segments += Math.ceil(dataBytes / SEGMENT_BYTES);
+    return { path, bytes: stats.size, dataBytes };
   }
 }
 

@@ -1,7 +1,7 @@
 // From inodes to their paths. Names lead to inodes only, so all of them are walked, in slices.
 
-import { isUtf8 } from 'node:buffer';
 import type { Metastore } from '../metastore/metastore.ts';
+import { printable } from '../printable.ts';
 import { pages } from './checks/paging.ts';
 import { Slices } from './usage/slices.ts';
 
@@ -155,16 +155,4 @@ class DirectoryPaths {
       await this.#slices.rest();
     }
   }
-}
-
-/** The name as text; bytes that a terminal or JSON would not take are written as \xNN. */
-export function printable(name: Buffer): string {
-  const isText = isUtf8(name) && !name.some((byte) => byte < 0x20 || byte === 0x7f);
-  if (isText) return name.toString('utf8');
-  let text = '';
-  for (const byte of name) {
-    const isPlain = byte >= 0x20 && byte < 0x7f;
-    text += isPlain ? String.fromCharCode(byte) : `\\x${byte.toString(16).padStart(2, '0')}`;
-  }
-  return text;
 }

@@ -10,8 +10,8 @@ import type { Ingest, SegmentCover } from '../dedup/ingest.ts';
 import { JOB_BYTES_MAX } from '../dedup/worker-protocol.ts';
 import { DedupfsError, describeError, ExitCode, NoSpaceError, UserError } from '../errors.ts';
 import type { Metastore } from '../metastore/metastore.ts';
+import { printable } from '../printable.ts';
 import { findDamagedFiles, type DamageReport } from './damaged-files.ts';
-import { printable } from './file-paths.ts';
 
 /** Files that could not be read and are told; the rest is counted. */
 const UNREADABLE_MAX = 20;
@@ -140,7 +140,7 @@ class HealRun {
 
   /** @throws UserError when nothing at all can be read */
   #noteUnreadable(path: Buffer, error: unknown): void {
-    const message = `${printable(path)}: ${describeError(error)}`;
+    const message = `${printable(path)}: ${printable(Buffer.from(describeError(error)))}`;
     if (path.equals(Buffer.from(this.#request.tree))) {
       throw new UserError(ExitCode.USAGE, 'DEDUPFS_USAGE', `cannot read ${message}`);
     }

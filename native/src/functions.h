@@ -30,6 +30,7 @@ napi_value allocateSpace(napi_env env, napi_callback_info info);
 
 // sparse_file.cc
 napi_value seekData(napi_env env, napi_callback_info info);
+napi_value seekHole(napi_env env, napi_callback_info info);
 napi_value adviseReadOnce(napi_env env, napi_callback_info info);
 
 // mapping.cc

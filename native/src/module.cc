@@ -31,6 +31,7 @@ NAPI_MODULE_INIT() {
       method("tryLock", tryLock),
       method("allocate", allocateSpace),
       method("seekData", seekData),
+      method("seekHole", seekHole),
       method("adviseReadOnce", adviseReadOnce),
       method("releaseMapping", releaseMapping),
       method("cutChunks", cutChunksOfBuffer),

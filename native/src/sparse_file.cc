@@ -11,13 +11,21 @@
 
 namespace dedupfs {
 
-napi_value seekData(napi_env env, napi_callback_info info) {
+namespace {
+
+napi_value seek(napi_env env, napi_callback_info info, int whence) {
   Arguments arguments(env, info);
   const int fd = arguments.descriptor(0, "fd");
   const auto offset = static_cast<off_t>(arguments.integer(1, "offset", 0, INT64_MAX));
   if (arguments.failed()) return nullptr;
-  return toNumber(env, resultOrErrno(lseek(fd, offset, SEEK_DATA)));
+  return toNumber(env, resultOrErrno(lseek(fd, offset, whence)));
 }
+
+}  // namespace
+
+napi_value seekData(napi_env env, napi_callback_info info) { return seek(env, info, SEEK_DATA); }
+
+napi_value seekHole(napi_env env, napi_callback_info info) { return seek(env, info, SEEK_HOLE); }
 
 napi_value adviseReadOnce(napi_env env, napi_callback_info info) {
   Arguments arguments(env, info);

@@ -89,6 +89,29 @@ t.test('a table without room for all counts a share', async (t) => {
   t.ok(Math.abs(chunks / share / 20_000 - 1) < 0.15, `${chunks / share} told`);
 });
 
+t.test(
+  'a table with fewer slots than there are chunks thins them out, and stays quick',
+  async (t) => {
+    const table = new FingerprintTable(createTable(100));
+    const count = 60_000;
+    const all = randomBytesOf('unexpected', 32 * count);
+    const startMs = performance.now();
+    for (const unit of [1, 2]) {
+      for (let at = 0; at < all.length; at += 32) {
+        // Each is met in one unit, every other in two.
+        if (unit === 1 || at % 64 === 0) table.note(all.subarray(at, at + 32), 10, unit);
+      }
+    }
+    t.comment(`${(performance.now() - startMs).toFixed(0)} ms`);
+    t.ok(performance.now() - startMs < 5000, 'it does not look through all slots for each');
+    const { share, chunks, bytes, chunksInTwo } = table.sums();
+    t.ok(share < 0.1, `${share} of them tracked`);
+    t.equal(bytes, 10 * chunks);
+    t.ok(Math.abs(chunks / share / count - 1) < 0.1, `${chunks / share} told of ${count}`);
+    t.ok(Math.abs(chunksInTwo / chunks - 0.5) < 0.05, `${chunksInTwo} of ${chunks} in two units`);
+  },
+);
+
 t.test('a sample of frames gives the ratio of all, and its error', async (t) => {
   const random = new Random(printedSeed(t));
   const [sampled, all] = [emptySums(), emptySums()];

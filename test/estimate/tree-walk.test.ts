@@ -5,6 +5,7 @@ import {
   closeSync,
   ftruncateSync,
   linkSync,
+  lstatSync,
   mkdirSync,
   openSync,
   symlinkSync,
@@ -15,7 +16,9 @@ import { join } from 'node:path';
 import t, { type Test } from 'tap';
 
 import { parseCompression } from '../../lib/dedup/codec.ts';
+import { dataBytesOf } from '../../lib/estimate/data-bytes.ts';
 import { estimate, type EstimateReport } from '../../lib/estimate/estimate.ts';
+import { LinkedFiles } from '../../lib/estimate/linked-files.ts';
 import { TreeWalk } from '../../lib/estimate/tree-walk.ts';
 import { mustRun } from '../support/commands.ts';
 import { randomBytesOf } from '../support/random.ts';
@@ -60,11 +63,48 @@ t.test('a tree is counted as it would be copied', async (t) => {
   t.ok(unique >= 150_000 && unique < 160_000, `${unique} distinct bytes`);
 });
 
+t.test(
+  'a file is taken for as large as it is, whatever blocks it has; holes are left out',
+  async (t) => {
+    const root = await makeTree(t);
+    const [one, sparse] = [Buffer.from(join(root, 'one')), Buffer.from(join(root, 'sparse'))];
+    // As btrfs and ZFS tell of what they compress, or have not written yet.
+    for (const blocks of [0, 8]) {
+      const stats = Object.assign(lstatSync(one), { blocks });
+      t.equal(dataBytesOf(one, stats), 100_000, `${blocks} blocks`);
+    }
+    const data = dataBytesOf(sparse, lstatSync(sparse));
+    t.ok(data >= 50_000 && data < 50_000 + 65_536, `${data} bytes of the sparse one`);
+    const many = Buffer.from(join(root, 'many'));
+    const fd = openSync(many, 'w');
+    for (let at = 0; at < 3000; at += 1) writeSync(fd, 'x', at * 65_536);
+    closeSync(fd);
+    const told = dataBytesOf(many, lstatSync(many)) / (lstatSync(many).blocks * 512);
+    t.ok(Math.abs(told - 1) < 0.01, `with more stretches than are looked at: ${told.toFixed(3)}`);
+  },
+);
+
+t.test('files with several names are remembered up to a bound', async (t) => {
+  const files = new LinkedFiles(2);
+  const note = (ino: number, nlink: number): string => files.note({ dev: 1, ino, nlink });
+  t.strictSame([note(1, 3), note(1, 3), note(2, 2)], ['first', 'again', 'first']);
+  t.equal(note(3, 2), 'not remembered', 'no more than two');
+  t.equal(files.note({ dev: 2, ino: 1, nlink: 3 }), 'not remembered', 'on another device neither');
+  t.equal(note(1, 3), 'again', 'its last name: it is forgotten');
+  t.equal(note(3, 2), 'first', 'which makes room');
+  t.equal(new LinkedFiles(2).note({ dev: 1, ino: 2 ** 60, nlink: 2 }), 'not remembered');
+  const root = await makeTree(t);
+  const walk = new TreeWalk({ oneFileSystem: true }, new LinkedFiles(0));
+  for await (const file of walk.files(root)) t.ok(file.bytes > 0);
+  t.match(walk.counts, { files: 5, hardLinks: 0, linksNotRemembered: 2 });
+});
+
 t.test('what cannot be read is named', async (t) => {
   const root = await makeTree(t);
   const walk = new TreeWalk({ oneFileSystem: false });
   for await (const file of walk.files(join(root, 'missing'))) t.fail(file.path.toString());
-  t.match(walk.unreadable.paths, [/missing: ENOENT$/]);
+  for await (const file of walk.files(join(root, 'red\u001b[31m\u009b'))) t.ok(file);
+  t.match(walk.unreadable.paths, [/missing: ENOENT$/, /red\\x1b\[31m\\xc2\\x9b: ENOENT$/]);
 });
 
 t.test('an interrupted estimate ends with the reason', async (t) => {
