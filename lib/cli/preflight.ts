@@ -118,7 +118,7 @@ function checkApart(storePath: string, mountpoint: string): void {
 async function detachIfDead(mountpoint: string): Promise<void> {
   const { left } = await detachDead(mountpoint);
   if (left === undefined || livenessOf(left).state !== 'unknown') return;
-  const problem = `${mountpoint} already has ${left.source} mounted, which cannot be looked at`;
+  const problem = `${mountpoint} already has ${left.source} mounted, and whether a daemon serves it cannot be told`;
   fail('BUSY', `${problem}; unmount it with 'dedupfs umount ${mountpoint}'`);
 }
 
