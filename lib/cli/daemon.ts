@@ -70,8 +70,7 @@ export async function serve(
   const pool = new SlabPool(SLABS_MAX);
   const kernelOptions = parseMountOptions([settings.values.options]);
   using metrics = new MetricsEndpoint(log);
-  settings.onChange('metrics', async (where) => metrics.use(parseListenAddress(where)));
-  await metrics.use(parseListenAddress(settings.values.metrics));
+  await beginMetrics(metrics, settings, options);
   manager.starting(`opening ${options.storePath}`);
   const store = await openStore(options.storePath, {
     ...storeSettingsOf(settings.values),
@@ -115,6 +114,22 @@ export async function serve(
     throw error;
   }
   return await closeStore(store, control, log); // before what it is told to is disposed of: the log
+}
+
+/**
+ * What config.toml wants must not keep the files from who needs them.
+ * @throws UserError nobody can listen where this command line says
+ */
+async function beginMetrics(
+  metrics: MetricsEndpoint,
+  settings: LiveSettings,
+  { given }: MountOptions,
+): Promise<void> {
+  settings.onChange('metrics', async (where) => metrics.use(parseListenAddress(where)));
+  const address = parseListenAddress(settings.values.metrics);
+  const isGiven = (given.flags.metrics ?? given.listed.metrics) !== undefined;
+  if (isGiven) await metrics.use(address);
+  else await metrics.useWhenPossible(address);
 }
 
 function mountStore(parts: {

@@ -47,7 +47,7 @@ export class MetricsServer {
     this.#server.unref();
   }
 
-  /** @throws UserError USAGE, NO_PERMISSION or BUSY: nobody can listen there */
+  /** @throws UserError FAILED, NO_PERMISSION or BUSY: nobody can listen there */
   static async listen(address: ListenAddress, log: Logger): Promise<MetricsServer> {
     const metrics = new MetricsServer(log);
     await new Promise<void>((resolve, reject) => {
@@ -66,6 +66,10 @@ export class MetricsServer {
 
   get #bound(): AddressInfo {
     return this.#server.address() as AddressInfo;
+  }
+
+  get port(): number {
+    return this.#bound.port;
   }
 
   /** Where it answers, such as http://127.0.0.1:9580. */
@@ -144,12 +148,13 @@ function send(
   response.end(method === 'HEAD' ? undefined : bytes);
 }
 
+/** What may be there later is not USAGE: a service manager tries again. */
 const remedies: Readonly<Record<string, readonly [ExitCodeNumber, string]>> = {
   EADDRINUSE: [ExitCode.BUSY, 'another program uses it; choose another port'],
   EACCES: [ExitCode.NO_PERMISSION, 'no permission; choose a port above 1023'],
-  EADDRNOTAVAIL: [ExitCode.USAGE, 'this machine does not have that address; try 127.0.0.1'],
-  ENOTFOUND: [ExitCode.USAGE, 'there is no machine of that name; try 127.0.0.1'],
-  EAI_AGAIN: [ExitCode.USAGE, 'the name could not be looked up; try 127.0.0.1'],
+  EADDRNOTAVAIL: [ExitCode.FAILED, 'this machine does not have that address; try 127.0.0.1'],
+  ENOTFOUND: [ExitCode.FAILED, 'there is no machine of that name; try 127.0.0.1'],
+  EAI_AGAIN: [ExitCode.FAILED, 'the name could not be looked up; try 127.0.0.1'],
 };
 
 function listenError(address: ListenAddress, cause: Error & { code?: string }): UserError {

@@ -6,11 +6,13 @@
 // Run: node dist/test/acceptance/observability.test.js
 
 import { spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { format } from 'prettier';
-import t from 'tap';
+import t, { type Test } from 'tap';
 
 import { ExitCode } from '../../lib/errors.ts';
 import type { TopLook } from '../../lib/cli/top-view.ts';
@@ -142,6 +144,7 @@ await t.test('top in a terminal: q and Ctrl-C end it', async (t) => {
 
 await t.test('mistakes', async (t) => {
   const { host } = new URL(url);
+  const taken = await takenAddress(t);
   const at = (name: string): string => join(store.directory, name);
   const mount = ['mount', at('other'), at('mnt2'), '--log', at('other.log'), '--metrics'];
   spawnSync('mkdir', [at('mnt2')]);
@@ -152,11 +155,11 @@ await t.test('mistakes', async (t) => {
       says: `metrics on ${host}: another program uses`,
     },
     { args: [...mount, '9580'], code: ExitCode.USAGE, says: 'use HOST:PORT' },
-    { args: [...mount, '192.0.2.7:80'], code: ExitCode.USAGE, says: 'does not have that address' },
+    { args: [...mount, '192.0.2.7:80'], code: ExitCode.FAILED, says: 'does not have that address' },
     {
-      args: ['config', 'set', store.mountpoint, 'metrics', host],
+      args: ['config', 'set', store.mountpoint, 'metrics', taken],
       code: ExitCode.BUSY,
-      says: `metrics on ${host}: another program uses`,
+      says: `metrics on ${taken}: another program uses`,
     },
     { args: ['top', at('mnt2')], code: ExitCode.NOT_MOUNTED, says: 'mnt2 is not mounted' },
     { args: ['top', '--interval', '0', at('mnt2')], code: ExitCode.USAGE, says: 'from 0.1 to' },
@@ -213,3 +216,24 @@ await t.test('top says when the daemon is gone', async (t) => {
   t.match(stderr, /^dedupfs: the daemon of .* has ended/);
   await t.rejects(fetch(`${url}/metrics`), 'nor are metrics served');
 });
+
+await t.test(
+  'an address in config.toml that is taken does not keep the store unmounted',
+  async (t) => {
+    const taken = await takenAddress(t);
+    writeFileSync(join(store.store, 'config.toml'), `metrics = "${taken}"\n`);
+    await store.mount();
+    const lines = readFileSync(join(store.directory, 'daemon.log'), 'utf8').split('\n');
+    const told = lines.filter((line) => line.includes(`cannot serve metrics on ${taken}`));
+    t.match(told, [/"level":"?(50|error)"?.*another program uses it/]);
+    await store.finish();
+  },
+);
+
+/** Another program listens there. */
+async function takenAddress(t: Test): Promise<string> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.teardown(() => server.close());
+  return `127.0.0.1:${(server.address() as AddressInfo).port}`;
+}

@@ -11,6 +11,7 @@ import { isLoopback, parseListenAddress } from '../../lib/observability/listen-a
 import { MetricsEndpoint } from '../../lib/observability/metrics-endpoint.ts';
 import { MetricsServer } from '../../lib/observability/metrics-server.ts';
 import { FakeStore, fakeActivity, fakeObserver } from '../control/fake-store.ts';
+import { eventually } from '../support/commands.ts';
 import { falls, parseExposition } from '../support/exposition.ts';
 
 const anyPort = { host: '127.0.0.1', port: 0 };
@@ -130,7 +131,7 @@ t.test('an address that cannot be had', async (t) => {
     ),
   );
   await t.rejects(MetricsServer.listen({ host: '192.0.2.1', port: 1 }, log), {
-    exitCode: ExitCode.USAGE,
+    exitCode: ExitCode.FAILED,
     message: /does not have that address/,
   });
 
@@ -153,6 +154,46 @@ t.test('an address that cannot be had', async (t) => {
   t.equal((await fetch(`http://127.0.0.1:${second}/metrics`)).status, 200);
   await endpoint.use(undefined);
   t.equal(endpoint.url, undefined);
+});
+
+t.test('a port is kept when the address changes, and the old one comes back', async (t) => {
+  const { log } = recordingLog();
+  using endpoint = new MetricsEndpoint(log);
+  await endpoint.use(anyPort);
+  endpoint.serve(fakeObserver(new FakeStore('/store')));
+  const port = Number(new URL(endpoint.url ?? '').port);
+  await endpoint.use({ host: '0.0.0.0', port });
+  t.equal(endpoint.url, `http://0.0.0.0:${port}`);
+  t.equal((await fetch(`http://127.0.0.1:${port}/metrics`)).status, 200);
+  await t.rejects(endpoint.use({ host: '192.0.2.1', port }), { message: /not have that address/ });
+  t.equal(endpoint.url, `http://0.0.0.0:${port}`, 'it went back');
+  t.equal((await fetch(`http://127.0.0.1:${port}/metrics`)).status, 200);
+});
+
+t.test('an address that comes later is served when it comes, unless another is set', async (t) => {
+  const other = createServer().listen(0, '127.0.0.1');
+  await once(other, 'listening');
+  const { port } = other.address() as AddressInfo;
+  const address = { host: '127.0.0.1', port };
+  const { log, lines } = recordingLog();
+  using endpoint = new MetricsEndpoint(log, 20);
+  using dropped = new MetricsEndpoint(log, 20);
+  using ended = new MetricsEndpoint(log, 20);
+  for (const each of [endpoint, dropped, ended]) await each.useWhenPossible(address);
+  t.equal(endpoint.url, undefined);
+  endpoint.serve(fakeObserver(new FakeStore('/store')));
+  await dropped.use(undefined);
+  ended[Symbol.dispose]();
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  const errors = lines.filter((line) => line.startsWith('error'));
+  t.equal(errors.length, 3, 'told once, not each time');
+  t.match(errors[0], /cannot serve metrics on .* another program uses it/);
+  other.close();
+  await eventually('it is served', () => endpoint.url !== undefined, { timeoutMs: 10_000 });
+  t.equal((await fetch(`${endpoint.url}/metrics`)).status, 200);
+  await endpoint.use(undefined);
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  t.same([endpoint.url, dropped.url, ended.url], [undefined, undefined, undefined]);
 });
 
 t.test('addresses', (t) => {
