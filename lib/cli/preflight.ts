@@ -13,7 +13,7 @@ import { dedupfsMounts } from '../kernel/mountinfo.ts';
 import { checkMountpoint } from '../kernel/mountpoint.ts';
 import { isUnused } from '../store/store.ts';
 import { detachDead, livenessOf } from './liveness.ts';
-import { findOwner, lockedBy } from './owner.ts';
+import { findOwner, lockedBy, stillCommitting } from './owner.ts';
 import { isWithin } from './place.ts';
 
 /** How long a mount waits for the last one's final commit. */
@@ -87,7 +87,8 @@ async function lastOwnerGone(storePath: string): Promise<void> {
     const isEnding =
       owner.mountpoint !== undefined && dedupfsMounts({ source: storePath }).length === 0;
     const waitedMs = Date.now() - beganMs;
-    if (!isEnding || waitedMs > COMMIT_WAIT_MS) throw lockedBy(storePath, owner);
+    if (!isEnding) throw lockedBy(storePath, owner);
+    if (waitedMs > COMMIT_WAIT_MS) throw stillCommitting(storePath, owner);
     if (waitedMs > NOTICE_MS && !isTold) {
       process.stderr.write(`waiting for the final commit of process ${owner.pid}\n`);
       isTold = true;

@@ -99,16 +99,27 @@ export class OrphanReclaimer {
     setImmediate(() => {
       this.#gate.whenOpen(() => {
         this.#isScheduled = false;
-        if (this.#isStopped) return;
-        const answer = this.#tryChange();
-        if (answer === 'begun') this.#turn();
-        // Their rows stay, and the next mount reclaims them.
-        if (answer === 'never') this.#forgetAll();
-        if (this.#queue.length === 0 && this.#leftovers.upTo === 0) return;
-        if (answer === 'later') setTimeout(() => this.#schedule(), RETRY_MS).unref();
-        else this.#schedule();
+        if (!this.#isStopped) this.#attend();
       });
     });
+  }
+
+  #attend(): void {
+    const answer = this.#findsWork() ? this.#tryChange() : 'idle';
+    if (answer === 'begun') this.#turn();
+    // Their rows stay, and the next mount reclaims them.
+    if (answer === 'never') this.#forgetAll();
+    if (this.#queue.length === 0 && this.#leftovers.upTo === 0) return;
+    if (answer === 'later') setTimeout(() => this.#schedule(), RETRY_MS).unref();
+    else this.#schedule();
+  }
+
+  /** Looks before a change is announced, which brings on a commit: most walks find nothing to give back. */
+  #findsWork(): boolean {
+    // To list them writes the rows that are new, of a batch that has changes anyway.
+    const isNew = this.#metastore.orphans.dirtyCount > 0;
+    if (this.#queue.length === 0 && !isNew) this.#queueRows();
+    return this.#queue.length > 0 || isNew;
   }
 
   #forgetAll(): void {

@@ -30,6 +30,8 @@ import { ReplyBuffers } from './reply-buffers.ts';
 const READ_BYTES_MAX = PAYLOAD_BYTES_MAX + 4096;
 /** Reads that wait for the disk at once; together about 16 MiB of reply buffers. */
 const REPLY_BUFFERS_MAX = 16;
+/** After a second try that failed too: what fills a store file by file must not bring on a commit for each. */
+const NO_SECOND_TRY_MS = 1000;
 
 export interface SessionOptions {
   readonly filesystem: FileSystem;
@@ -54,6 +56,8 @@ export class Session {
   #state: 'new' | 'serving' | 'ended' = 'new';
   /** How this kernel shapes its requests. */
   #records = opcodeRecords;
+  /** Until then what finds no room is answered at once. */
+  #noSecondTryUntilMs = -Infinity;
 
   constructor({ filesystem, sink, log }: SessionOptions) {
     this.#log = log;
@@ -130,12 +134,26 @@ export class Session {
     try {
       outcome = handler(exchange, this.#context);
     } catch (error) {
-      if (mayFitLater(exchange, error)) this.#tryLater(exchange);
-      else replyFailure(exchange, error);
+      this.#fail(exchange, error);
       return;
     }
     if (outcome === undefined) ensureReplied(exchange);
     else this.#await(exchange, outcome);
+  }
+
+  #fail(exchange: Exchange, error: unknown): void {
+    const mayFit = mayFitLater(exchange, error);
+    if (mayFit && !exchange.isSecondTry && performance.now() >= this.#noSecondTryUntilMs) {
+      this.#tryLater(exchange);
+      return;
+    }
+    if (mayFit && exchange.isSecondTry) this.#noteFull();
+    replyFailure(exchange, error);
+  }
+
+  /** Storing what is under way made no room. */
+  #noteFull(): void {
+    this.#noSecondTryUntilMs = performance.now() + NO_SECOND_TRY_MS;
   }
 
   #await(exchange: Exchange, outcome: Promise<void>): void {
@@ -176,6 +194,7 @@ export class Session {
       (error: unknown) => {
         this.#inFlight.delete(exchange);
         exchange.slab?.release();
+        this.#noteFull();
         replyFailure(exchange, error);
       },
     );
@@ -255,8 +274,8 @@ export class Session {
  * before, so that each of the last thousands would bring on a commit.
  */
 function mayFitLater(exchange: Exchange, error: unknown): boolean {
-  const { request, isSecondTry, isReplied } = exchange;
-  if (request.opcode !== Opcode.WRITE || isSecondTry || isReplied) return false;
+  const { request, isReplied } = exchange;
+  if (request.opcode !== Opcode.WRITE || isReplied) return false;
   return error instanceof NoRoomYetError;
 }
 

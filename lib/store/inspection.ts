@@ -2,12 +2,13 @@
 // synthesised xattrs, duplicates. One walk at a time; who comes meanwhile waits.
 
 import { Errno } from '../errno.ts';
-import { ExitCode, posixError, UserError } from '../errors.ts';
+import { ExitCode, NoSpaceError, posixError, UserError } from '../errors.ts';
 import type { ContentTable } from '../filesystem/content-table.ts';
 import type { OrphanReclaimer } from '../filesystem/orphans.ts';
 import type { InodeUsage } from '../filesystem/usage-attributes.ts';
 import { fileUsageNow, isSmallFile } from '../maintenance/usage/file-usage.ts';
 import { findDuplicates } from '../maintenance/usage/duplicates.ts';
+import { Slices } from '../maintenance/usage/slices.ts';
 import { findTarget, type Target } from '../maintenance/usage/targets.ts';
 import { measureUsage, type MeasuredUsage } from '../maintenance/usage/usage.ts';
 import { explainDamage } from '../metastore/checked-database.ts';
@@ -53,10 +54,9 @@ export class Inspection {
   /** @throws UserError DEDUPFS_NO_SUCH_PATH  @throws CorruptionError  @throws the signal's reason */
   async usage(request: UsageRequest): Promise<UsageReport> {
     return this.#alone(request.signal, async (signal) => {
-      await this.#settle();
+      await this.#settle(signal);
       const batch = this.#batch;
-      const { metastore } = this.#parts;
-      const targets = request.paths.map((path) => findTarget(metastore, path));
+      const targets = await this.#find(request.paths, signal);
       const measure = async (some: readonly Target[]): Promise<MeasuredUsage> =>
         this.#measure(some, { ...request, signal });
       const paths: PathUsage[] = [];
@@ -73,7 +73,7 @@ export class Inspection {
   /** @throws as `usage` does */
   async duplicates(request: DuplicatesRequest): Promise<DuplicatesReport> {
     return this.#alone(request.signal, async (signal) => {
-      await this.#settle();
+      await this.#settle(signal);
       const batch = this.#batch;
       const { metastore } = this.#parts;
       const target = findTarget(metastore, request.path);
@@ -104,7 +104,7 @@ export class Inspection {
   }
 
   async #walk({ ino, isDirectory }: Inode, signal: AbortSignal): Promise<InodeUsage> {
-    await this.#settle();
+    await this.#settle(signal);
     const batch = this.#batch;
     const target = { path: '', parent: 0, ino, isDirectory };
     const usage = await this.#measure([target], { exclusive: true, signal });
@@ -141,17 +141,38 @@ export class Inspection {
 
   /**
    * Brings the rows up to date, and lets go of what removed files still refer to, as gc does first. A
-   * store that takes no changes is counted as of its last commit.
+   * store that takes no changes, or whose changes wait for room, is counted as of its last commit; of the
+   * latter `#isStill` tells that it is not steady.
    */
-  async #settle(): Promise<void> {
-    const { closing, orphans } = this.#parts;
+  async #settle(signal: AbortSignal): Promise<void> {
     if (!this.#parts.mayChange()) return;
-    const commit = async (): Promise<void> => this.#parts.commit();
-    await orphans.reclaimAll(commit, () => closing.aborted);
-    closing.throwIfAborted();
-    if (this.#parts.hasChanges()) await this.#parts.commit();
+    const isCancelled = (): boolean => signal.aborted;
+    try {
+      await this.#parts.orphans.reclaimAll(async () => this.#parts.commit(), isCancelled);
+      if (!isCancelled() && this.#parts.hasChanges()) await this.#parts.commit();
+    } catch (error) {
+      if (!(error instanceof NoSpaceError)) throw error;
+    }
+    signal.throwIfAborted();
   }
 
+  /** There may be hundreds of thousands. */
+  async #find(paths: readonly string[], signal: AbortSignal): Promise<Target[]> {
+    const slices = new Slices(signal);
+    const targets: Target[] = [];
+    for (const path of paths) {
+      targets.push(findTarget(this.#parts.metastore, path));
+      await slices.rest();
+    }
+    return targets;
+  }
+
+  /** To be called when the store is closing: what is under way has noticed, and reads no rows any more. */
+  async ended(): Promise<void> {
+    await this.#last.catch(() => undefined); // who asked is told
+  }
+
+  /** Who gives up is answered at once; the next begins when the work under way has ended all the same. */
   async #alone<T>(
     wanted: AbortSignal | undefined,
     work: (signal: AbortSignal) => Promise<T>,
@@ -169,8 +190,18 @@ export class Inspection {
         throw explainDamage(this.#parts.metastore.database.connection, error);
       });
     this.#last = result;
-    return result;
+    return unlessAborted(result, signal);
   }
+}
+
+/** @throws the signal's reason  the work may still be under way */
+async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise<T>((resolve, reject) => {
+    const giveUp = (): void => reject(signal.reason as Error);
+    signal.addEventListener('abort', giveUp, { once: true });
+    if (signal.aborted) giveUp();
+    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', giveUp));
+  });
 }
 
 function withoutPath(usage: MeasuredUsage & { readonly path?: string }): MeasuredUsage {

@@ -256,6 +256,7 @@ class OpenStore implements Store {
       await this.#parts.collection.interrupt();
       await this.#parts.verification.stop();
       await Promise.allSettled(this.#underWay); // who asked for it is told how it went
+      await this.#parts.inspection.ended();
       // Removed files that are still open stay orphans: the next mount gives their space back.
       if (this.#parts.committer.readOnlyReason === undefined) await this.commit();
       await this.#parts.checkpointSchedule.finish();

@@ -3,7 +3,7 @@
 
 import t, { type Test } from 'tap';
 import { ROOT_INO, type Ino } from '../../lib/filesystem/contract.ts';
-import { failureIn, openDatabaseOf } from '../support/faults.ts';
+import { failPuts, failureIn, FULL, openDatabaseOf } from '../support/faults.ts';
 import { CALLER } from '../support/filesystem-driver.ts';
 import { assertStoreClean, openFresh, type OpenedStore } from '../support/open-store.ts';
 import { randomBytesOf } from '../support/random.ts';
@@ -94,5 +94,65 @@ t.test('nobody changes, lists or spies them', async (t) => {
   t.equal(await ask(opened, ino, name.toString()), '2');
   t.equal(driver.fs.listXattr(ino, CALLER).length, 0);
   await driver.remove('file');
+  await assertStoreClean(t, store);
+});
+
+t.test('who gives up is answered at once, whoever else is being answered', async (t) => {
+  const opened = await openFresh(t);
+  const { store, driver } = opened;
+  await driver.put('file', randomBytesOf('file', 50_000));
+  const ended: string[] = [];
+  const interruption = new AbortController();
+  const first = ask(opened, ROOT_INO, 'user.dedupfs.chunks').finally(() => ended.push('first'));
+  const { signal } = interruption;
+  const second = failureIn(ask(opened, ROOT_INO, 'user.dedupfs.chunks', { signal })).finally(() =>
+    ended.push('second'),
+  );
+  const third = ask(opened, ROOT_INO, 'user.dedupfs.chunks').finally(() => ended.push('third'));
+  interruption.abort();
+  t.match(await second, { code: 'EINTR' });
+  t.strictSame([await first, await third], ['2', '2']);
+  t.strictSame(ended, ['second', 'first', 'third']);
+  await assertStoreClean(t, store);
+});
+
+t.test('an idle store stays as it is, and its answers are kept', async (t) => {
+  const opened = await openFresh(t);
+  const { store, driver } = opened;
+  const inner = await driver.makeDirectory('inner');
+  await driver.put('file', randomBytesOf('file', 50_000), inner);
+  // Removed but open: it has a row that nobody may reclaim yet.
+  const removed = await driver.create('removed');
+  await driver.remove('removed');
+  const asked = [ROOT_INO, inner].map((ino) => [ino, 'user.dedupfs.chunks'] as const);
+  const first = [];
+  for (const [ino, name] of asked) first.push(await ask(opened, ino, name));
+  const { batch } = store.statistics();
+  const { signal } = new AbortController();
+  for (const [ino, name] of asked) {
+    const given = { ...CALLER, signal, wantsLength: false };
+    t.type(driver.fs.getXattr(ino, Buffer.from(name), given), Buffer, 'answered without a walk');
+  }
+  await store.usage({ paths: ['/'], perPath: false, exclusive: false });
+  const again = [];
+  for (const [ino, name] of asked) again.push(await ask(opened, ino, name));
+  t.strictSame(again, first);
+  t.equal(store.statistics().batch, batch, 'no commit');
+  driver.release(removed.fh);
+  await assertStoreClean(t, store);
+});
+
+t.test('what waits for room on the host is left out, and said to be', async (t) => {
+  const opened = await openFresh(t);
+  const { store, driver } = opened;
+  await driver.put('file', randomBytesOf('file', 50_000));
+  await store.commit();
+  await driver.put('more', randomBytesOf('more', 50_000));
+  const faults = failPuts(t, FULL);
+  const asked = { paths: ['/'], perPath: false, exclusive: true };
+  t.match(await store.usage(asked), { isSteady: false });
+  t.match(await ask(opened, ROOT_INO, 'user.dedupfs.chunks'), /^\d+$/);
+  faults.stop();
+  t.match(await store.usage(asked), { isSteady: true, total: { files: 2, chunks: 4 } });
   await assertStoreClean(t, store);
 });

@@ -3,7 +3,7 @@
 
 import t, { type Test } from 'tap';
 import { Errno } from '../../lib/errno.ts';
-import { NoSpaceError, posixError } from '../../lib/errors.ts';
+import { NoSpaceError, noRoomYet, posixError } from '../../lib/errors.ts';
 import type { FileHandle, FileSystem } from '../../lib/filesystem/contract.ts';
 import { Opcode, type OpcodeName } from '../../lib/protocol/opcodes.ts';
 import { initOut } from '../../lib/protocol/reply-structs.ts';
@@ -86,7 +86,7 @@ t.test(
       const { fs, kernel } = served(t, {
         write: (_, { bytes }) => {
           sizes.push(bytes);
-          if (sizes.length <= fullFor) throw posixError(Errno.ENOSPC);
+          if (sizes.length <= fullFor) throw noRoomYet;
           return bytes;
         },
         syncAll: async () => {
@@ -108,6 +108,29 @@ t.test(
     }
   },
 );
+
+t.test('while a store stays full, not each write brings on a commit', async (t) => {
+  let [tries, commits] = [0, 0];
+  const { fs, kernel } = served(t, {
+    write: () => {
+      tries += 1;
+      throw noRoomYet;
+    },
+    syncAll: async () => void (commits += 1),
+  });
+  const body = [build(requests.writeIn, { fh: 1, size: 5 }), Buffer.from('bytes')];
+  const write = async (): Promise<number[]> => {
+    const unique = kernel.post('WRITE', { body });
+    await new Promise(setImmediate);
+    fs.gate.open();
+    return kernel.repliesTo(unique).map(({ errno }) => errno);
+  };
+  for (let count = 0; count < 5; count += 1) t.strictSame(await write(), [Errno.ENOSPC]);
+  t.strictSame([commits, tries], [1, 6]);
+  await new Promise((resolve) => setTimeout(resolve, 1050));
+  t.strictSame(await write(), [Errno.ENOSPC]);
+  t.strictSame([commits, tries], [2, 8], 'tried once more a second later');
+});
 
 t.test('one reply for each way to end, at once or later', async (t) => {
   const cases: { why: string; fsync: () => Promise<void>; want: number }[] = [

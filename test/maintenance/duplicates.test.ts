@@ -116,6 +116,24 @@ t.test('groups of identical files', async (t) => {
   t.strictSame(groups, all.groups, 'the same in many passes');
 });
 
+t.test('of a directory only its own names are told, however many there are outside', async (t) => {
+  const { store, driver } = await openFresh(t);
+  // The name is told with its control character written out.
+  const inside = await driver.makeDirectory('in\nside');
+  for (const name of ['first', 'second']) {
+    const ino = await driver.put(name, Buffer.alloc(5000, 'same'), inside);
+    for (let link = 0; link < 12; link += 1) {
+      const outside = Buffer.from(`${name}${link}`);
+      await driver.change((fs) => fs.link(ino, ROOT_INO, outside));
+    }
+  }
+  const asked = { path: '/in\nside', bytesMin: 1, groupsMax: 10 };
+  const { groups } = await store.duplicates(asked);
+  const paths = ['/in\\x0aside/first', '/in\\x0aside/second'];
+  t.match(groups, [{ files: 2, paths, pathsOmitted: 0 }]);
+  await assertStoreClean(t, store);
+});
+
 t.test('the filter misses nothing that came twice', (t) => {
   const filter = new TwiceFilter(10);
   const values = Array.from({ length: 200 }, (_, number) => 2 ** 31 * number + 4096);

@@ -58,7 +58,7 @@ export interface Duplicates {
   readonly files: number;
   /** What is not stored because it is there already. */
   readonly savedBytes: number;
-  /** One for each file, sorted; from the root of the mount. */
+  /** One for each file, in the directory asked about; sorted; from the root of the mount. */
   readonly paths: readonly string[];
   /** Files behind those told. */
   readonly pathsOmitted: number;
@@ -186,15 +186,15 @@ class Search {
       const found = inos.get(digest);
       if (found !== undefined && found.length < PATHS_MAX) found.push(ino);
     });
-    const names = await findPaths(this.#metastore, new Set([...inos.values()].flat()));
-    const { path } = this.#request.target;
-    const within = path === '/' ? path : `${path}/`;
+    const { target, signal } = this.#request;
+    const files = new Set([...inos.values()].flat());
+    const wanted = { within: target.ino, namesMax: 1, signal };
+    const names = await findPaths(this.#metastore, files, wanted);
     let room = PATH_BYTES_MAX;
     return groups.map((group): Duplicates => {
       const paths: string[] = [];
       for (const ino of inos.get(group.digest) ?? []) {
-        const all = names.get(ino)?.names ?? [];
-        const name = all.find((one) => one.startsWith(within)) ?? all[0];
+        const [name] = names.get(ino)?.names ?? [];
         if (name === undefined || room < 0) continue;
         room -= name.length;
         paths.push(name);
