@@ -145,6 +145,7 @@ export async function runFsck(context: FsckContext, level: CheckLevel): Promise<
   for (const [index, check] of checks.entries()) {
     const step = { check: check.name, number: index + 1, checks: checks.length };
     const report = (done: number, total: number): void => {
+      context.signal?.throwIfAborted(); // not every check works in turns of ours
       context.onProgress?.({ ...step, done: Math.min(done, total), total });
     };
     report(0, 1);
