@@ -1,8 +1,20 @@
 // Stores for commands that are interrupted: templates made once, a copy for each moment.
 
-import { spawn } from 'node:child_process';
-import { closeSync, mkdirSync, openSync, readdirSync, readSync, rmSync, writeSync } from 'node:fs';
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import {
+  closeSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  readSync,
+  rmSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 
 import { openChecked } from '../../lib/metastore/checked-database.ts';
 import { CLI, dedupfs, PROJECT } from './commands-dedupfs.ts';
@@ -11,6 +23,9 @@ import { MountedStore, type StoreUser } from './mounted-store.ts';
 import { isFullRun } from './sizes.ts';
 
 const DEADLINE_MS = 60_000;
+const POLL_MS = 2;
+/** Standard input, output and error. */
+const STDIO = 3;
 /** Files of 20,000 bytes that nothing compresses; two of three are removed again. */
 const FILES = isFullRun ? 6000 : 3000;
 /** What a store that nobody serves may hold. */
@@ -24,14 +39,24 @@ export interface LongCommand {
   readonly isLong: boolean;
   /** On a mounted store. */
   readonly isMounted?: boolean;
+  /** Of a store that is mounted and was written to. */
+  readonly isUnmounting?: boolean;
   /** Exit codes of one that came to its end. */
   readonly codes: readonly number[];
   readonly template: keyof typeof templates;
-  args(place: {
-    readonly target: string;
-    readonly tree: string;
-    readonly mountpoint: string;
-  }): string[];
+  args(place: Place): string[];
+  /** It begins when a child of it opens the store. */
+  readonly hasDaemon?: true;
+  /** What it says instead when it was done already. */
+  whenDone?(place: Place): string;
+}
+
+interface Place {
+  /** What the command is given: the store, or where that is mounted. */
+  readonly target: string;
+  readonly store: string;
+  readonly tree: string;
+  readonly mountpoint: string;
 }
 
 export const LONG_COMMANDS: readonly LongCommand[] = [
@@ -115,6 +140,8 @@ export const LONG_COMMANDS: readonly LongCommand[] = [
     codes: [4],
     template: 'withoutMetastore',
     args: ({ target }) => ['fsck', '--rebuild', target],
+    whenDone: ({ store }) =>
+      `the metastore of ${store} is whole, so it is not replaced; 'dedupfs fsck ${store}' tells what else may be wrong`,
   },
   {
     name: 'heal',
@@ -129,6 +156,33 @@ export const LONG_COMMANDS: readonly LongCommand[] = [
     codes: [0],
     template: 'format2',
     args: ({ target, mountpoint }) => ['mount', '--quiet', target, mountpoint],
+    hasDaemon: true,
+    whenDone: ({ store, mountpoint }) =>
+      `${mountpoint} already has ${store} mounted; unmount it with 'dedupfs umount ${mountpoint}'`,
+  },
+  {
+    name: 'umount',
+    isLong: true,
+    codes: [0],
+    template: 'sound',
+    isUnmounting: true,
+    args: ({ mountpoint }) => ['umount', mountpoint],
+    whenDone: ({ mountpoint }) =>
+      `${mountpoint} is not a dedupfs mount; name the directory it is mounted on`,
+  },
+  {
+    name: 'du',
+    isLong: true,
+    codes: [0],
+    template: 'sound',
+    args: ({ target }) => ['du', '--exclusive', '--store', target],
+  },
+  {
+    name: 'duplicates',
+    isLong: true,
+    codes: [0],
+    template: 'sound',
+    args: ({ target }) => ['duplicates', target],
   },
   {
     name: 'estimate',
@@ -181,6 +235,8 @@ export interface Interrupted {
   readonly signal: NodeJS.Signals | null;
   readonly stdout: string;
   readonly stderr: string;
+  /** From when it had begun to its end. */
+  readonly workMs: number;
 }
 
 export class InterruptedStore {
@@ -234,59 +290,94 @@ export class InterruptedStore {
     await mustRun('cp', ['-a', path, this.#mounted.store]);
     // By itself the daemon would begin a gc two seconds after this.
     if (isMounted === true) await this.#mounted.mount('--scrub-days', '0');
+    if (command.isUnmounting === true) await this.#mountWithChanges();
+  }
+
+  /** As a command ends this mount, `#mounted` is not told of it. */
+  async #mountWithChanges(): Promise<void> {
+    const { store, mountpoint } = this.#mounted;
+    await mustRun(process.execPath, [CLI, 'mount', '--scrub-days', '0', store, mountpoint]);
+    await this.#mounted.mustRun('cp', ['-a', this.#tree, join(mountpoint, 'again')]);
+  }
+
+  #place(command: LongCommand): Place {
+    const { store, mountpoint } = this.#mounted;
+    const target = command.isMounted === true ? mountpoint : store;
+    return { target, store, tree: this.#tree, mountpoint };
   }
 
   #arguments(command: LongCommand): string[] {
-    const { store, mountpoint } = this.#mounted;
-    const target = command.isMounted === true ? mountpoint : store;
-    return command.args({ target, tree: this.#tree, mountpoint });
+    return command.args(this.#place(command));
   }
 
-  /** What comes of the command, and how long it takes. */
+  /** What comes of the command, and how long it works. */
   async uninterrupted(
     command: LongCommand,
-  ): Promise<{ readonly wanted: string; readonly milliseconds: number }> {
+  ): Promise<{ readonly wanted: string; readonly workMs: number }> {
     await this.restore(command);
-    const startMs = performance.now();
-    const result = await dedupfs(this.#arguments(command));
-    const milliseconds = performance.now() - startMs;
-    if (!command.codes.includes(result.code)) throw new Error(failureOf(result));
+    const { code, stderr, workMs } = await this.interrupt(command, undefined);
+    if (code === null || !command.codes.includes(code)) throw new Error(`${code}: ${stderr}`);
     // No command changes what files hold; a full run looks at that, too.
     const known = isFullRun ? undefined : this.#digests.get(command.template);
     const wanted = known ?? (await this.#digest(command));
     this.#digests.set(command.template, wanted);
-    return { wanted, milliseconds };
+    return { wanted, workMs };
   }
 
-  async interrupt(command: LongCommand, afterMs: number): Promise<Interrupted> {
+  /** @param afterMs since it has begun; undefined: it is left alone */
+  async interrupt(command: LongCommand, afterMs: number | undefined): Promise<Interrupted> {
     const child = spawn(process.execPath, [CLI, ...this.#arguments(command)]);
     const texts = { stdout: '', stderr: '' };
     child.stdout.on('data', (text: Buffer) => (texts.stdout += text.toString()));
     child.stderr.on('data', (text: Buffer) => (texts.stderr += text.toString()));
-    const timer = setTimeout(() => child.kill('SIGINT'), afterMs);
     const deadline = setTimeout(() => child.kill('SIGKILL'), DEADLINE_MS);
-    return new Promise((resolve) => {
-      child.once('close', (code, signal) => {
-        clearTimeout(timer);
-        clearTimeout(deadline);
-        resolve({ code, signal, ...texts });
-      });
-    });
+    const ended = once(child, 'exit');
+    const closed = once(child, 'close');
+    const isOver = (): boolean => child.exitCode !== null || child.signalCode !== null;
+    while (!isOver() && !this.#hasBegun(child, command)) await delay(POLL_MS);
+    const beganMs = performance.now();
+    if (afterMs !== undefined) {
+      await Promise.race([delay(afterMs), ended]);
+      if (!isOver()) child.kill('SIGINT');
+    }
+    await closed;
+    clearTimeout(deadline);
+    const { exitCode: code, signalCode: signal } = child;
+    return { code, signal, ...texts, workMs: performance.now() - beganMs };
+  }
+
+  /** It has opened what it works on: the store, a socket to the daemon, the tree. Before, it just dies. */
+  #hasBegun({ pid = 0 }: ChildProcess, { hasDaemon }: LongCommand): boolean {
+    const { store } = this.#mounted;
+    if (hasDaemon === true) {
+      return childrenOf(pid).some((daemon) =>
+        openIn(daemon).some((path) => path.startsWith(`${store}/`)),
+      );
+    }
+    const [own, others] = [openIn(pid).slice(0, STDIO), openIn(pid).slice(STDIO)];
+    return others.some(
+      (path) =>
+        path.startsWith(`${store}/`) ||
+        path.startsWith(this.#tree) ||
+        (path.startsWith('socket:') && !own.includes(path)),
+    );
   }
 
   /** Names in the store that do not belong there when nothing runs. */
-  leftOver(): string[] {
+  leftOver(command: LongCommand): string[] {
     const names = readdirSync(this.#mounted.store).filter((name) => !OWN_NAMES.test(name));
-    return this.#mounted.isMounted ? names.filter((name) => name !== 'control.sock') : names;
+    const isServed = command.isMounted === true || command.isUnmounting === true;
+    return isServed ? names.filter((name) => name !== 'control.sock') : names;
   }
 
   /** Gives the command again, checks the store, and tells what its files hold. */
   async digestAfterResuming(command: LongCommand): Promise<string> {
     const result = await dedupfs(this.#arguments(command));
     // One that had ended before the signal came has nothing left to do, and says so.
-    const isDone = command.codes.includes(result.code) || result.stderr.includes('is whole');
-    const isMounted = result.stderr.includes('mount');
-    if (!isDone && !isMounted) throw new Error(failureOf(result));
+    const whenDone = command.whenDone?.(this.#place(command));
+    const isDone =
+      command.codes.includes(result.code) || result.stderr === `dedupfs: ${whenDone}\n`;
+    if (!isDone) throw new Error(failureOf(result));
     return this.#digest(command);
   }
 
@@ -298,5 +389,33 @@ export class InterruptedStore {
     const { stdout } = await mounted.mustRunScript(script);
     await mounted.finish();
     return stdout;
+  }
+}
+
+function childrenOf(pid: number): number[] {
+  try {
+    const text = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8');
+    return text.split(' ').filter(Boolean).map(Number);
+  } catch {
+    return []; // it has ended
+  }
+}
+
+/** What a process has open, by descriptor. */
+function openIn(pid: number): string[] {
+  const folder = `/proc/${pid}/fd`;
+  try {
+    const fds = readdirSync(folder).map(Number);
+    return fds.toSorted((left, right) => left - right).map((fd) => targetOf(`${folder}/${fd}`));
+  } catch {
+    return []; // it has ended
+  }
+}
+
+function targetOf(link: string): string {
+  try {
+    return readlinkSync(link);
+  } catch {
+    return ''; // closed meanwhile
   }
 }
