@@ -24,9 +24,13 @@ import type {
   UsageReport,
   UsageRequest,
 } from '../store/contract.ts';
+import { prepareFolder } from '../store/create.ts';
 import { openStore } from '../store/store.ts';
 import { findOwner, lockedBy } from './owner.ts';
 import { findPlace } from './place.ts';
+import { readConfig } from './settings/config-file.ts';
+import { mergeSettings, NOTHING_GIVEN } from './settings/merge.ts';
+import { storeSettingsOf } from './settings/store-settings.ts';
 
 /**
  * What maintenance commands ask of a store, mounted or not. When the signal in their options comes, gc,
@@ -50,7 +54,7 @@ export interface StoreAccess extends AsyncDisposable {
 
 /**
  * @param path STORE or DIR as the user gave it
- * @throws UserError NO_STORE, LOCKED (another command has it open), and what opening a store throws
+ * @throws UserError NO_STORE, LOCKED (another command has it open), BAD_CONFIG, and what opening a store throws
  */
 export async function reachStore(path: string): Promise<StoreAccess> {
   const { storePath } = findPlace(path);
@@ -66,7 +70,10 @@ export async function reachStore(path: string): Promise<StoreAccess> {
 }
 
 async function openAlone(storePath: string): Promise<StoreAccess> {
+  prepareFolder(storePath, false);
+  const settings = mergeSettings(readConfig(storePath).values, NOTHING_GIVEN);
   const store = await openStore(storePath, {
+    ...storeSettingsOf(settings),
     create: false,
     pool: new SlabPool(2),
     log: silentLog(),

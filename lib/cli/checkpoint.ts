@@ -27,7 +27,14 @@ export function checkpointCommand(): Command {
         ['dedupfs checkpoint /backup'],
         [
           ...(['OK', 'FAILED', 'USAGE', 'DAMAGED', 'NO_STORE', 'LOCKED', 'WRONG_FORMAT'] as const),
-          ...(['STORE_INCONSISTENT', 'NO_PERMISSION', 'DISK_FULL', 'BUSY', 'INTERRUPTED'] as const),
+          ...([
+            'STORE_INCONSISTENT',
+            'BAD_CONFIG',
+            'NO_PERMISSION',
+            'DISK_FULL',
+            'BUSY',
+            'INTERRUPTED',
+          ] as const),
         ],
       ),
     )

@@ -8,7 +8,7 @@ import { nameOf, shownCommands } from './manual.ts';
 
 const shells = ['bash', 'zsh'] as const;
 
-/** Mount points of dedupfs, one a line. */
+/** Mount points of dedupfs, one a line, with the kernel's escapes: a space is \040. */
 const LIST_MOUNTS = "awk '/ - fuse[.]dedupfs / { print $5 }' /proc/self/mountinfo";
 
 export function completionCommand(): Command {
@@ -77,13 +77,20 @@ _dedupfs() {
   case $command in
 ${all.map(bashCase).join('\n')}
   esac
-  if [[ $word = -* ]]; then words=$options
-  elif [[ -n $mounts ]]; then words=$(${LIST_MOUNTS})
-  fi
+  if [[ $word = -* ]]; then words=$options; fi
   mapfile -t COMPREPLY < <(compgen -W "$words" -- "$word")
+  if [[ $word != -* && -n $mounts ]]; then _dedupfs_mounts; fi
   if [[ $word != -* && ( -z $words || -n $mounts ) ]]; then
     mapfile -t -O "\${#COMPREPLY[@]}" COMPREPLY < <(compgen -f -- "$word")
   fi
+}
+# Adds mount points to COMPREPLY. Others chose their names: compgen -W would run what stands in them.
+_dedupfs_mounts() {
+  local mount
+  while IFS= read -r mount; do
+    printf -v mount %b "\${mount//\\\\/\\\\0}"
+    if [[ $mount == "$word"* ]]; then COMPREPLY+=("$mount"); fi
+  done < <(${LIST_MOUNTS})
 }
 complete -o filenames -F _dedupfs dedupfs
 `;
@@ -110,7 +117,11 @@ function zshScript(program: Command): string {
 ${positions(program).map(zshFunction).join('\n')}
 _dedupfs_mounts() {
   local -a mounts
-  mounts=(\${(f)"$(${LIST_MOUNTS})"})
+  local mount
+  while IFS= read -r mount; do
+    printf -v mount %b "\${mount//\\\\/\\\\0}"
+    mounts+=("$mount")
+  done < <(${LIST_MOUNTS})
   (( $#mounts )) && compadd -a mounts
   _files
 }

@@ -114,7 +114,7 @@ export async function serve(
     await closeStore(store, control, log);
     throw error;
   }
-  return closeStore(store, control, log);
+  return await closeStore(store, control, log); // before what it is told to is disposed of: the log
 }
 
 function mountStore(parts: {

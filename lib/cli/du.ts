@@ -55,7 +55,7 @@ export function duCommand(): Command {
         ],
         [
           ...(['OK', 'FAILED', 'USAGE', 'DAMAGED', 'NO_STORE', 'LOCKED', 'WRONG_FORMAT'] as const),
-          ...(['NO_PERMISSION', 'NOT_MOUNTED', 'INTERRUPTED'] as const),
+          ...(['BAD_CONFIG', 'NO_PERMISSION', 'NOT_MOUNTED', 'INTERRUPTED'] as const),
         ],
       ),
     )

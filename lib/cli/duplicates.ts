@@ -46,7 +46,7 @@ export function duplicatesCommand(): Command {
         ['dedupfs duplicates /backup', 'dedupfs duplicates --min-size 1M --limit 5 /mnt/photos'],
         [
           ...(['OK', 'FAILED', 'USAGE', 'DAMAGED', 'NO_STORE', 'LOCKED', 'WRONG_FORMAT'] as const),
-          ...(['NO_PERMISSION', 'INTERRUPTED'] as const),
+          ...(['BAD_CONFIG', 'NO_PERMISSION', 'INTERRUPTED'] as const),
         ],
       ),
     )

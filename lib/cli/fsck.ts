@@ -45,7 +45,7 @@ export function fsckCommand(): Command {
         ['dedupfs fsck /srv/store', 'dedupfs fsck --repair --dry-run /srv/store'],
         [
           ...(['OK', 'FAILED', 'USAGE', 'DAMAGED', 'REPAIRED', 'NO_STORE', 'LOCKED'] as const),
-          ...(['WRONG_FORMAT', 'STORE_INCONSISTENT', 'NO_PERMISSION'] as const),
+          ...(['WRONG_FORMAT', 'STORE_INCONSISTENT', 'BAD_CONFIG', 'NO_PERMISSION'] as const),
           ...(['DISK_FULL', 'BUSY', 'INTERRUPTED'] as const),
         ],
       ),

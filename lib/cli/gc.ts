@@ -38,7 +38,7 @@ export function gcCommand(): Command {
         ['dedupfs gc --dry-run /backup'],
         [
           ...(['OK', 'FAILED', 'USAGE', 'NO_STORE', 'LOCKED', 'WRONG_FORMAT'] as const),
-          ...(['NO_PERMISSION', 'DISK_FULL', 'BUSY', 'INTERRUPTED'] as const),
+          ...(['BAD_CONFIG', 'NO_PERMISSION', 'DISK_FULL', 'BUSY', 'INTERRUPTED'] as const),
         ],
       ),
     )

@@ -36,7 +36,14 @@ export function healCommand(): Command {
         ['dedupfs heal /backup /home'],
         [
           ...(['OK', 'FAILED', 'USAGE', 'DAMAGED', 'NO_STORE', 'LOCKED', 'WRONG_FORMAT'] as const),
-          ...(['STORE_INCONSISTENT', 'NO_PERMISSION', 'DISK_FULL', 'BUSY', 'INTERRUPTED'] as const),
+          ...([
+            'STORE_INCONSISTENT',
+            'BAD_CONFIG',
+            'NO_PERMISSION',
+            'DISK_FULL',
+            'BUSY',
+            'INTERRUPTED',
+          ] as const),
         ],
       ),
     )

@@ -98,7 +98,7 @@ export function fstabLine(store: string, dir: string): string {
 /** By fstab(5): what separates fields, and what begins a comment or an escape. */
 function fstabEscaped(path: string): string {
   return path.replaceAll(
-    /[\s\\#]/g,
+    /[ \t\n\\#]/g,
     (character) => `\\${character.charCodeAt(0).toString(8).padStart(3, '0')}`,
   );
 }

@@ -1,8 +1,8 @@
 // What install-helper and install-service have in common: files of the system that name this program
 // by absolute paths, because mount(8) and systemd start it with an environment of their own.
 
-import { accessSync, constants, existsSync, readFileSync, realpathSync, rmSync } from 'node:fs';
-import { renameSync, writeFileSync } from 'node:fs';
+import { accessSync, closeSync, constants, existsSync, fchmodSync, fsyncSync } from 'node:fs';
+import { openSync, readFileSync, realpathSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -63,9 +63,22 @@ export function installFile(
   attempt(path, () => {
     accessSync(dirname(path), constants.W_OK);
     const draft = `${path}.new`;
-    writeFileSync(draft, content.text, { mode: content.mode });
+    rmSync(draft, { force: true });
+    writeNew(draft, content.text, content.mode);
     renameSync(draft, path);
   });
+}
+
+/** Never through a link that somebody put there, and with this mode whatever the umask is. */
+function writeNew(path: string, text: string, mode: number): void {
+  const descriptor = openSync(path, 'wx', mode);
+  try {
+    writeFileSync(descriptor, text);
+    fchmodSync(descriptor, mode);
+    fsyncSync(descriptor);
+  } finally {
+    closeSync(descriptor);
+  }
 }
 
 /** @returns whether it was there  @throws as installFile */

@@ -36,6 +36,9 @@ export const daemonNodeFlags = [
   '--min-semi-space-size=8',
 ];
 
+/** Two malloc arenas instead of eight per core: the daemon allocates on many threads. */
+export const daemonEnvironment = { MALLOC_ARENA_MAX: '2' };
+
 /**
  * @param args of `dedupfs daemon`
  * @param logPath receives what the daemon writes to its standard output and error
@@ -49,9 +52,8 @@ export async function launchDaemon(args: readonly string[], logPath: string): Pr
       cwd: '/',
       detached: true,
       stdio: ['ignore', logFd, logFd, 'ipc'],
-      // Two malloc arenas instead of eight per core: the daemon allocates on many threads.
       // A service manager's socket is not for it: this process is the service, and ends.
-      env: { MALLOC_ARENA_MAX: '2', ...process.env, NOTIFY_SOCKET: undefined },
+      env: { ...daemonEnvironment, ...process.env, NOTIFY_SOCKET: undefined },
     });
   } finally {
     closeSync(logFd);

@@ -1,13 +1,11 @@
 // Whether somebody still serves a mount of ours, told from mountinfo and the lock of its store alone:
 // asking the mount itself could hang.
 
-import { existsSync } from 'node:fs';
-
 import { dedupfsMounts, type Mount } from '../kernel/mountinfo.ts';
 import { detachStale } from '../kernel/mounting.ts';
 import { native } from '../native.ts';
 import type { StoreOwner } from '../store/contract.ts';
-import { readOwner } from '../store/store.ts';
+import { lockState, type LockState } from '../store/store.ts';
 import { findDedupfsMount } from './place.ts';
 
 export type Liveness =
@@ -15,19 +13,21 @@ export type Liveness =
   | { readonly state: 'served'; readonly owner: StoreOwner }
   /** Every access gives an error, and nothing brings it back. */
   | { readonly state: 'dead' }
-  /** The store cannot be looked at: it is another user's, or gone, or its disk is. */
+  /** The store does not tell: it is another user's, gone, moved or mounted over, or its lock names nobody. */
   | { readonly state: 'unknown' };
 
 /** @param mounts of this namespace, oldest first */
 export function livenessOf(mount: Mount, mounts: readonly Mount[] = dedupfsMounts()): Liveness {
-  let owner: StoreOwner | undefined;
+  let lock: LockState;
   try {
-    if (!existsSync(mount.source)) return { state: 'unknown' };
-    owner = readOwner(mount.source);
+    lock = lockState(mount.source);
   } catch {
     return { state: 'unknown' };
   }
-  if (owner === undefined) return { state: 'dead' };
+  // Only a lock that nobody holds shows that a daemon is gone: one without its lock file works on.
+  if (lock.state === 'free') return { state: 'dead' };
+  const owner = lock.state === 'held' ? lock.owner : undefined;
+  if (owner === undefined) return { state: 'unknown' };
   return isServedBy(owner, mount, mounts) ? { state: 'served', owner } : { state: 'dead' };
 }
 

@@ -54,7 +54,9 @@ const forMountItselfValued = /^(x-[^=]*|X-[^=]*|comment|user|uhelper|helper)(=|$
  */
 export function helperArguments(args: readonly string[]): readonly string[] | undefined {
   if (args[0] === 'mount-helper') return args.slice(1);
-  return args[0]?.startsWith('/') === true ? args : undefined;
+  const [source, target] = args;
+  const arePaths = source?.startsWith('/') === true && target?.startsWith('-') === false;
+  return arePaths ? args : undefined;
 }
 
 /** @throws UserError USAGE */

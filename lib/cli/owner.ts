@@ -16,6 +16,12 @@ export function findOwner(storePath: string): StoreOwner | undefined {
   }
 }
 
+/** The error for a store that is not mounted any more, and not closed yet. */
+export function stillCommitting(storePath: string, { pid }: StoreOwner): UserError {
+  const how = `is unmounted, and process ${pid} is still at its final commit; wait until that ends`;
+  return new UserError(ExitCode.LOCKED, 'DEDUPFS_LOCKED', `store ${storePath} ${how}`);
+}
+
 /** The error for a store that another process has open. */
 export function lockedBy(storePath: string, { pid, mountpoint }: StoreOwner): UserError {
   const how =

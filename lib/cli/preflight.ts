@@ -13,7 +13,7 @@ import { dedupfsMounts } from '../kernel/mountinfo.ts';
 import { checkMountpoint } from '../kernel/mountpoint.ts';
 import { isUnused } from '../store/store.ts';
 import { detachDead, livenessOf } from './liveness.ts';
-import { findOwner, lockedBy } from './owner.ts';
+import { findOwner, lockedBy, stillCommitting } from './owner.ts';
 import { isWithin } from './place.ts';
 
 /** How long a mount waits for the last one's final commit. */
@@ -87,7 +87,8 @@ async function lastOwnerGone(storePath: string): Promise<void> {
     const isEnding =
       owner.mountpoint !== undefined && dedupfsMounts({ source: storePath }).length === 0;
     const waitedMs = Date.now() - beganMs;
-    if (!isEnding || waitedMs > COMMIT_WAIT_MS) throw lockedBy(storePath, owner);
+    if (!isEnding) throw lockedBy(storePath, owner);
+    if (waitedMs > COMMIT_WAIT_MS) throw stillCommitting(storePath, owner);
     if (waitedMs > NOTICE_MS && !isTold) {
       process.stderr.write(`waiting for the final commit of process ${owner.pid}\n`);
       isTold = true;
@@ -117,7 +118,7 @@ function checkApart(storePath: string, mountpoint: string): void {
 async function detachIfDead(mountpoint: string): Promise<void> {
   const { left } = await detachDead(mountpoint);
   if (left === undefined || livenessOf(left).state !== 'unknown') return;
-  const problem = `${mountpoint} already has ${left.source} mounted, which cannot be looked at`;
+  const problem = `${mountpoint} already has ${left.source} mounted, and whether a daemon serves it cannot be told`;
   fail('BUSY', `${problem}; unmount it with 'dedupfs umount ${mountpoint}'`);
 }
 

@@ -9,6 +9,7 @@ import { findOwner, lockedBy } from './owner.ts';
 import { findPlace } from './place.ts';
 import { Interruption } from './interruption.ts';
 import { ProgressBar, type ProgressFlags } from './progress.ts';
+import { readConfig } from './settings/config-file.ts';
 import { formatCount, formatTime, plural } from './units.ts';
 
 export interface RebuildOutcome extends RebuildReport {
@@ -16,11 +17,12 @@ export interface RebuildOutcome extends RebuildReport {
   readonly damage: DamageReport;
 }
 
-/** @throws UserError LOCKED  it is mounted, and what rebuildStore throws */
+/** @throws UserError LOCKED  it is mounted  @throws UserError BAD_CONFIG, and what rebuildStore throws */
 export async function rebuild(path: string, flags: ProgressFlags): Promise<RebuildOutcome> {
   const { storePath } = findPlace(path);
   const owner = findOwner(storePath);
   if (owner !== undefined) throw lockedBy(storePath, owner);
+  readConfig(storePath); // a mistake in it must not come between the rebuild and its report
   const report = await runWithBar(storePath, flags);
   await using access = await reachStore(storePath);
   const outcome = { ...report, damage: await access.damage(undefined) };

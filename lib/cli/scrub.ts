@@ -43,7 +43,14 @@ export function scrubCommand(): Command {
         ['dedupfs scrub /backup', 'dedupfs scrub --rate 50M /srv/store'],
         [
           ...(['OK', 'FAILED', 'USAGE', 'DAMAGED', 'NO_STORE', 'LOCKED', 'WRONG_FORMAT'] as const),
-          ...(['STORE_INCONSISTENT', 'NO_PERMISSION', 'DISK_FULL', 'BUSY', 'INTERRUPTED'] as const),
+          ...([
+            'STORE_INCONSISTENT',
+            'BAD_CONFIG',
+            'NO_PERMISSION',
+            'DISK_FULL',
+            'BUSY',
+            'INTERRUPTED',
+          ] as const),
         ],
       ),
     )

@@ -22,7 +22,16 @@ export function statsCommand(): Command {
       'after',
       helpEnd(
         ['dedupfs stats /backup'],
-        ['OK', 'FAILED', 'USAGE', 'NO_STORE', 'LOCKED', 'WRONG_FORMAT', 'NO_PERMISSION'],
+        [
+          'OK',
+          'FAILED',
+          'USAGE',
+          'NO_STORE',
+          'LOCKED',
+          'WRONG_FORMAT',
+          'BAD_CONFIG',
+          'NO_PERMISSION',
+        ],
       ),
     )
     .action(showStatistics);

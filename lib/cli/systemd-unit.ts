@@ -7,6 +7,7 @@ import { dirname } from 'node:path';
 
 import { ExitCode, UserError } from '../errors.ts';
 import type { ProgramPaths } from './installing.ts';
+import { daemonEnvironment, daemonNodeFlags } from './launch.ts';
 
 export interface ServiceRequest {
   readonly store: string;
@@ -35,13 +36,14 @@ const hopeless: readonly (keyof typeof ExitCode)[] = [
   'MOUNTPOINT_NOT_EMPTY',
 ];
 
-/** @throws UserError USAGE  a path has a character that units cannot have */
+/** @throws UserError USAGE  a path, the user or an option has a character that units cannot have */
 export function unitText(request: ServiceRequest, { interpreter, program }: ProgramPaths): string {
-  const { store, mountpoint, mountArguments } = request;
-  for (const path of [store, mountpoint, interpreter, program]) checkPath(path);
-  const command = [interpreter, program];
-  const mount = [...command, 'mount', '-f', '--no-create', ...mountArguments, store, mountpoint];
-  const umount = [...command, 'umount', mountpoint];
+  const { store, mountpoint, mountArguments, user = '' } = request;
+  const texts = [store, mountpoint, interpreter, program, user, ...mountArguments];
+  for (const text of texts) checkText(text);
+  const start = [interpreter, ...daemonNodeFlags, program, 'mount', '-f', '--no-create'];
+  const mount = [...start, ...mountArguments, store, mountpoint];
+  const umount = [interpreter, program, 'umount', mountpoint];
   const folders = [store, dirname(mountpoint)].map(quoted).join(' ');
   return `[Unit]
 Description=${specifierEscaped(`dedupfs store ${store} on ${mountpoint}`)}
@@ -55,6 +57,7 @@ StartLimitBurst=5
 [Service]
 Type=notify
 NotifyAccess=main
+${environmentLines().join('\n')}
 ExecStart=${mount.map(executableQuoted).join(' ')}
 # Names in the journal who keeps the mount busy; SIGTERM follows, which detaches it.
 ExecStop=-${umount.map(executableQuoted).join(' ')}
@@ -65,8 +68,9 @@ Restart=on-failure
 RestartSec=5s
 RestartPreventExitStatus=${hopeless.map((name) => ExitCode[name]).join(' ')}
 KillMode=mixed
-# Opening may migrate a store, stopping writes what is not on disk yet. The daemon asks for more.
-TimeoutStartSec=15min
+# Opening may migrate a store, which takes what it takes and would begin anew.
+TimeoutStartSec=infinity
+# Stopping writes what is not on disk yet; the daemon asks for more time.
 TimeoutStopSec=5min
 LimitNOFILE=65536
 OOMScoreAdjust=-500
@@ -117,10 +121,14 @@ function mountUnitName(mountpoint: string): string {
   return specifierEscaped(`${pathEscaped(mountpoint)}.mount`);
 }
 
-function checkPath(path: string): void {
+function environmentLines(): string[] {
+  return Object.entries(daemonEnvironment).map(([name, value]) => `Environment=${name}=${value}`);
+}
+
+function checkText(text: string): void {
   // oxlint-disable-next-line no-control-regex -- that is what is looked for
-  if (!/[\u0000-\u001f\u007f]/.test(path)) return;
-  const message = `${JSON.stringify(path)} has a control character, which a unit cannot name`;
+  if (!/[\u0000-\u001f\u007f]/.test(text)) return;
+  const message = `${JSON.stringify(text)} has a control character, which a unit cannot name`;
   throw new UserError(ExitCode.USAGE, 'DEDUPFS_USAGE', message);
 }
 

@@ -102,7 +102,7 @@ async function clearDead(mountpoint: string): Promise<void> {
 
 async function endUnknown({ mountpoint, source }: Mount): Promise<void> {
   await unmountUnlessBusy(mountpoint);
-  const what = `its store ${source} cannot be looked at, so whether a daemon still commits is not known`;
+  const what = `its store ${source} does not tell who serves it, so whether a daemon still commits is not known`;
   process.stdout.write(`unmounted ${mountpoint}; ${what}\n`);
 }
 

@@ -137,6 +137,7 @@ export interface FsckContext {
  * @throws Error when the store was changed meanwhile, or a check failed for a reason that is no damage
  */
 export async function runFsck(context: FsckContext, level: CheckLevel): Promise<FsckReport> {
+  context.signal?.throwIfAborted();
   const checks = CHECKS.filter((check) => level === 'full' || check.level === 'quick');
   const turn = createTurn(context.metastore, context.signal);
   const findings: Finding[] = [];

@@ -3,7 +3,7 @@
 
 import type { BlockStore } from '../blockstore/block-store.ts';
 import { Errno } from '../errno.ts';
-import { posixError } from '../errors.ts';
+import { ExitCode, posixError, UserError } from '../errors.ts';
 import type { Semantics } from '../filesystem/contract.ts';
 import type { ChangeControl } from '../filesystem/core.ts';
 import { DedupFileSystem } from '../filesystem/filesystem.ts';
@@ -55,11 +55,10 @@ export class StoreAssembly {
   readonly checkpoint: MetadataCheckpoint;
   readonly checkpointSchedule: CheckpointSchedule;
   readonly filesystem: DedupFileSystem;
-  /** The store is being closed: nothing more begins by itself. */
-  isClosing = false;
   readonly #setup: StoreSetup;
   readonly #files: StoreFiles;
   readonly #gate = new CommitGate();
+  readonly #closing = new AbortController();
 
   constructor(setup: StoreSetup, files: StoreFiles) {
     this.#setup = setup;
@@ -125,6 +124,17 @@ export class StoreAssembly {
     this.filesystem = this.#createFileSystem();
   }
 
+  /** The store is being closed: what runs ends at its next turn, and nothing more begins by itself. */
+  get closing(): AbortSignal {
+    return this.#closing.signal;
+  }
+
+  beginClose(): void {
+    if (this.closing.aborted) return;
+    const reason = 'the store is being closed';
+    this.#closing.abort(new UserError(ExitCode.FAILED, 'DEDUPFS_CLOSING', reason));
+  }
+
   #scheduleCheckpoints(): CheckpointSchedule {
     const { settings, options } = this.#setup;
     return new CheckpointSchedule(this.checkpoint, {
@@ -137,7 +147,7 @@ export class StoreAssembly {
 
   /** Whether the store takes changes. */
   get #mayChange(): boolean {
-    return !this.isClosing && this.committer.readOnlyReason === undefined;
+    return !this.closing.aborted && this.committer.readOnlyReason === undefined;
   }
 
   #createVerification(): Verification {
@@ -165,6 +175,7 @@ export class StoreAssembly {
     const { metastore, space } = this.#files;
     return new Inspection({
       metastore,
+      closing: this.closing,
       contents: this.dataPath.contents,
       orphans: this.orphans,
       hasChanges: () => this.committer.isNeeded,

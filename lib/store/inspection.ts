@@ -29,6 +29,8 @@ export interface InspectionParts {
   readonly metastore: Metastore;
   readonly contents: ContentTable;
   readonly orphans: OrphanReclaimer;
+  /** Ends what is under way. */
+  readonly closing: AbortSignal;
   /** Whether something changed since the last commit. */
   hasChanges(): boolean;
   /** Whether the store takes changes, commits among them. */
@@ -40,7 +42,6 @@ export interface InspectionParts {
 
 export class Inspection {
   readonly #parts: InspectionParts;
-  readonly #closing = new AbortController();
   #last: Promise<unknown> = Promise.resolve();
   readonly #answers = new Map<number, InodeUsage>();
   /** The commit that `#answers` are right for. */
@@ -48,12 +49,6 @@ export class Inspection {
 
   constructor(parts: InspectionParts) {
     this.#parts = parts;
-  }
-
-  /** Ends what is under way. */
-  stop(): void {
-    const what = 'the store is being closed';
-    this.#closing.abort(new UserError(ExitCode.FAILED, 'DEDUPFS_CLOSING', what));
   }
 
   /** @throws UserError DEDUPFS_NO_SUCH_PATH  @throws CorruptionError  @throws the signal's reason */
@@ -177,7 +172,7 @@ export class Inspection {
     wanted: AbortSignal | undefined,
     work: (signal: AbortSignal) => Promise<T>,
   ): Promise<T> {
-    const closing = this.#closing.signal;
+    const { closing } = this.#parts;
     const signal = wanted === undefined ? closing : AbortSignal.any([closing, wanted]);
     const before = this.#last;
     const result = before

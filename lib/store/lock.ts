@@ -1,13 +1,13 @@
 // STORE/lock: held by flock(2) as long as a process has the store open (G8). Its content tells the
 // others who that is; the lock itself is what counts, so a stale file of a dead process is harmless.
 
-import { closeSync, constants, openSync, readSync, writeSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, readSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { ExitCode, UserError } from '../errors.ts';
 import { native } from '../native.ts';
 import type { StoreOwner } from './contract.ts';
 
-/** `readOwner` takes the lock for a moment: an opener tries again for this long. */
+/** `lockState` takes the lock for a moment: an opener tries again for this long. */
 const RETRY_MS_MAX = 300;
 const RETRY_MS = 20;
 /** A pid and a path of PATH_MAX bytes, each of which JSON may write as 6. */
@@ -87,8 +87,22 @@ function lockedError(storePath: string, owner: StoreOwner | undefined): UserErro
   );
 }
 
-/** Who holds the lock of a store now; undefined when nobody does, or there is no store. */
+export type LockState =
+  /** There is no lock file: no store, or not the one that was here before. Its owner may well live. */
+  | { readonly state: 'absent' }
+  /** Nobody has the store open. */
+  | { readonly state: 'free' }
+  /** @property owner undefined: the file does not tell */
+  | { readonly state: 'held'; readonly owner: StoreOwner | undefined };
+
+/** Who holds the lock of a store now; undefined when nobody does, it is not told, or there is no store. */
 export function readOwner(storePath: string): StoreOwner | undefined {
+  const lock = lockState(storePath);
+  return lock.state === 'held' ? lock.owner : undefined;
+}
+
+/** @throws Error of the host, such as EACCES */
+export function lockState(storePath: string): LockState {
   let descriptor: number;
   try {
     const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
@@ -96,11 +110,13 @@ export function readOwner(storePath: string): StoreOwner | undefined {
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     // What is no lock file, opening the store will tell.
-    if (code === 'ENOENT' || code === 'ENOTDIR' || code === 'ELOOP') return undefined;
+    if (code === 'ENOENT' || code === 'ENOTDIR' || code === 'ELOOP') return { state: 'absent' };
     throw error;
   }
   try {
-    return native.tryLock(descriptor) >= 0 ? undefined : parseOwner(descriptor);
+    if (!fstatSync(descriptor).isFile()) return { state: 'absent' };
+    if (native.tryLock(descriptor) >= 0) return { state: 'free' };
+    return { state: 'held', owner: parseOwner(descriptor) };
   } finally {
     closeSync(descriptor);
   }

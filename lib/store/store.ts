@@ -40,7 +40,7 @@ import { SettingsInForce } from './settings-in-force.ts';
 import { collectStatistics } from './statistics.ts';
 
 export { isUnused } from './create.ts';
-export { readOwner } from './lock.ts';
+export { lockState, readOwner, type LockState } from './lock.ts';
 
 /** @throws UserError NO_STORE LOCKED WRONG_FORMAT STORE_CONFLICT STORE_INCONSISTENT DISK_FULL NO_PERMISSION USAGE */
 export async function openStore(path: string, options: StoreOptions): Promise<Store> {
@@ -76,6 +76,8 @@ class OpenStore implements Store {
   readonly #files: StoreFiles;
   readonly #parts: StoreAssembly;
   #closing: Promise<void> | undefined;
+  /** Maintenance that closing ends, and waits for. */
+  readonly #underWay = new Set<Promise<unknown>>();
 
   /** Opens both stores and recovers, before anything can change. */
   static async open(args: OpenArguments): Promise<OpenStore> {
@@ -166,7 +168,7 @@ class OpenStore implements Store {
   }
 
   async scrub(request: ScrubRequest = {}): Promise<ScrubReport> {
-    return this.#parts.verification.scrub(request);
+    return this.#untilClose(request, async (either) => this.#parts.verification.scrub(either));
   }
 
   async listDamage(options: { afterIno?: number; filesMax?: number } = {}): Promise<DamageReport> {
@@ -174,7 +176,7 @@ class OpenStore implements Store {
   }
 
   async heal(request: HealRequest): Promise<HealReport> {
-    return this.#parts.verification.heal(request);
+    return this.#parts.verification.heal({ ...request, signal: this.#orClosing(request.signal) });
   }
 
   async usage(request: UsageRequest): Promise<UsageReport> {
@@ -190,10 +192,14 @@ class OpenStore implements Store {
   }
 
   async gc(options: GcOptions = {}): Promise<GcReport> {
-    return this.#parts.collection.run(options);
+    return this.#untilClose(options, async (either) => this.#parts.collection.run(either));
   }
 
   async fsck(options: FsckOptions): Promise<FsckReport> {
+    return this.#untilClose(options, async (either) => this.#check(either));
+  }
+
+  async #check(options: FsckOptions): Promise<FsckReport> {
     // gc removes files outside of a commit: it must not be half way.
     await this.#parts.collection.interrupt();
     await this.#parts.checkpoint.interrupt();
@@ -213,23 +219,43 @@ class OpenStore implements Store {
     );
   }
 
+  /** Closing the store ends the work at its next turn, and waits for that. */
+  async #untilClose<Options extends { readonly signal?: AbortSignal | undefined }, Report>(
+    options: Options,
+    work: (options: Options & { readonly signal: AbortSignal }) => Promise<Report>,
+  ): Promise<Report> {
+    this.#parts.closing.throwIfAborted();
+    const running = work({ ...options, signal: this.#orClosing(options.signal) });
+    this.#underWay.add(running);
+    try {
+      return await running;
+    } finally {
+      this.#underWay.delete(running);
+    }
+  }
+
+  #orClosing(signal: AbortSignal | undefined): AbortSignal {
+    const { closing } = this.#parts;
+    return signal === undefined ? closing : AbortSignal.any([closing, signal]);
+  }
+
   async commit(): Promise<void> {
     await this.#parts.committer.commit();
   }
 
   async close(): Promise<void> {
-    this.#parts.isClosing = true;
+    this.#parts.beginClose();
     this.#closing ??= this.#close();
     return this.#closing;
   }
 
   async #close(): Promise<void> {
     this.#parts.collection.stop();
-    this.#parts.inspection.stop();
     this.#parts.checkpointSchedule.stop();
     try {
       await this.#parts.collection.interrupt();
       await this.#parts.verification.stop();
+      await Promise.allSettled(this.#underWay); // who asked for it is told how it went
       // Removed files that are still open stay orphans: the next mount gives their space back.
       if (this.#parts.committer.readOnlyReason === undefined) await this.commit();
       await this.#parts.checkpointSchedule.finish();

@@ -47,7 +47,6 @@ export class Verification {
   readonly #parts: VerificationParts;
   #scrubber: Scrubber | undefined;
   #schedule: ScrubSchedule | undefined;
-  readonly #healing = new AbortController();
 
   constructor(parts: VerificationParts) {
     this.#parts = parts;
@@ -121,10 +120,6 @@ export class Verification {
   async heal(request: HealRequest): Promise<HealReport> {
     const { metastore, gate, chunkBytesMax, mountpoint, storePath } = this.#parts;
     const { ingest, contentIngest } = this.#parts.dataPath();
-    const signals = [
-      this.#healing.signal,
-      ...(request.signal === undefined ? [] : [request.signal]),
-    ];
     return heal(
       {
         metastore,
@@ -138,7 +133,7 @@ export class Verification {
         jobDone: () => contentIngest.proceed(),
         commit: async () => this.#commit(),
       },
-      { ...request, signal: AbortSignal.any(signals) },
+      request,
     );
   }
 
@@ -147,11 +142,10 @@ export class Verification {
     if (this.#parts.mayChange()) await this.#parts.commit();
   }
 
-  /** Ends everything under way at its next slice; whatever it did stays valid. */
+  /** Ends what began by itself at its next slice; whatever it did stays valid. */
   async stop(): Promise<void> {
     this.#schedule?.stop();
     await this.fileDamage.stop();
-    this.#healing.abort();
     await this.#scrubber?.interrupt();
     await this.damage.stop();
   }

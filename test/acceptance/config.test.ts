@@ -119,6 +119,7 @@ await t.test('settings of a mounted store', async (t) => {
   });
   const later = await must(...alone);
   t.equal(later, 'compression is zstd:3 from the next mount on\n');
+  t.equal((await statisticsOf(store.store)).compression, 'zstd:3', 'without a mount, too');
   t.match(await must('config', 'unset', store.store, 'metrics'), /back to its default/);
   t.equal(readFileSync(path, 'utf8'), '# of this test\ncompression = "zstd:3" # at first\n');
   t.match((await settingsOf(store.store)).get('compression'), { value: 'zstd:3' });
@@ -143,8 +144,10 @@ async function assertBadFiles(t: Test, store: MountedStore, path: string): Promi
     const mount = await dedupfs(['mount', store.store, store.mountpoint, '--log', log]);
     assertOneLine(t, mount, { code: ExitCode.BAD_CONFIG, says });
   }
-  const list = await dedupfs(['config', 'list', store.store]);
-  assertOneLine(t, list, { code: ExitCode.BAD_CONFIG, says: /use HOST:PORT/ });
+  for (const command of [['config', 'list'], ['stats'], ['gc', '--dry-run']]) {
+    const alone = await dedupfs([...command, store.store]);
+    assertOneLine(t, alone, { code: ExitCode.BAD_CONFIG, says: /use HOST:PORT/ });
+  }
 }
 
 /** As a service: the log is the journal, SIGHUP ends nothing. */

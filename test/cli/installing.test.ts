@@ -1,14 +1,16 @@
 // Goal: install-helper writes a script that works without an environment, says when what it starts has
 // gone, and never touches what others wrote. Method: in a folder of its own, the script run by sh.
 
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { spawn, type ChildProcess } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 
 import { fstabLine, helperScript } from '../../lib/cli/install-helper.ts';
 import { installFile, lastingPaths, removeFile } from '../../lib/cli/installing.ts';
 import { ExitCode } from '../../lib/errors.ts';
-import { run } from '../support/commands.ts';
+import { eventually, run } from '../support/commands.ts';
+import { PROJECT } from '../support/commands-dedupfs.ts';
 
 const MARK = '# ours';
 
@@ -19,6 +21,14 @@ t.test('a file of ours is written, written anew and removed; one of others stays
     installFile(path, { text, mode: 0o755, mark: MARK });
     t.equal(readFileSync(path, 'utf8'), text);
   }
+  const victim = join(folder, 'victim');
+  writeFileSync(victim, 'of another');
+  symlinkSync(victim, `${path}.new`);
+  const umask = process.umask(0o077);
+  installFile(path, { text: `${MARK} 3\n`, mode: 0o755, mark: MARK });
+  process.umask(umask);
+  t.equal(readFileSync(victim, 'utf8'), 'of another', 'no link is followed');
+  t.equal(statSync(path).mode & 0o777, 0o755, 'whatever the umask');
   t.equal(removeFile(path, MARK), true);
   t.equal(removeFile(path, MARK), false);
   writeFileSync(path, 'foreign');
@@ -67,6 +77,40 @@ t.test('the line for fstab has escapes', (t) => {
     fstabLine('/srv/a b', '/mnt/#1'),
     String.raw`/srv/a\040b  /mnt/\0431  fuse.dedupfs  nosuid,nodev,nofail,x-systemd.requires-mounts-for=/srv/a\040b  0  0`,
   );
+  t.match(fstabLine('/srv/a\u00a0\tb', '/mnt'), /^\/srv\/a\u00a0\\011b {2}/, 'other spaces stay');
   t.match(fstabLine('/srv/a,b', '/mnt'), / nosuid,nodev,nofail {2}0 {2}0$/, 'a comma ends options');
   t.end();
+});
+
+t.test('logrotate signals the daemons of its own stores, and no other process', async (t) => {
+  const folder = t.testdir({});
+  const program = join(folder, 'dedupfs.js');
+  writeFileSync(program, `console.log('up'); setInterval(() => undefined, 1e6)`);
+  const start = async (path: string): Promise<ChildProcess> => {
+    const child = spawn(process.execPath, [path], { stdio: ['ignore', 'pipe', 'inherit'] });
+    t.teardown(() => child.kill('SIGKILL'));
+    await new Promise((resolve) => child.stdout.once('data', resolve));
+    return child;
+  };
+  writeFileSync(join(folder, 'other.js'), readFileSync(program));
+  const daemon = await start(program);
+  const other = await start(join(folder, 'other.js'));
+  const locks = { 'a b': `{"pid":${daemon.pid}}`, other: `{"pid":${other.pid}}`, empty: '' };
+  for (const [name, lock] of Object.entries(locks)) {
+    mkdirSync(join(folder, name));
+    writeFileSync(join(folder, name, 'lock'), lock);
+  }
+  mkdirSync(join(folder, 'absent'));
+  const stores = ['other', 'empty', 'absent', 'a\\040b'].map((name) => join(folder, name));
+  writeFileSync(join(folder, 'list'), `${stores.join('\n')}\n`);
+  writeFileSync(join(folder, 'awk'), `#!/bin/sh\nexec cat '${folder}/list'\n`, { mode: 0o755 });
+  const example = readFileSync(join(PROJECT, 'examples/logrotate'), 'utf8');
+  const script = /postrotate\n(.*)\n {4}endscript/s.exec(example)?.[1] ?? '';
+  const { code, stderr } = await run('env', [`PATH=${folder}:/usr/bin:/bin`, 'sh', '-c', script]);
+  t.strictSame([code, stderr], [0, '']);
+  await eventually('the daemon got it', () => daemon.signalCode === 'SIGHUP', {
+    timeoutMs: 10_000,
+  });
+  t.equal(other.signalCode, null);
+  t.equal(other.exitCode, null);
 });

@@ -1,7 +1,7 @@
 // Goal: the manual page and the completion scripts name every command and option that there is, and are what
 // groff, bash and zsh understand. Method: the compiled program in a child process, and those programs.
 
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
@@ -55,6 +55,41 @@ t.test('bash completes commands, options and their values', async (t) => {
   t.strictSame(await attempt('mount', '--chunk-size', ''), ['16K', '32K', '64K', '256K']);
   t.strictSame(await attempt('completion', 'z'), ['zsh']);
   t.ok((await attempt('fsck', '/et')).includes('/etc'), 'places are completed');
+});
+
+t.test('mount points are offered by their names, and nothing in a name is run', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'dedupfs-completion-'));
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }));
+  const victim = join(folder, 'ran');
+  // As the kernel has them; the scripts ask awk for the list.
+  const listed = [
+    `/mnt/$(touch\\040${victim})`,
+    `/mnt/\`touch\\040${victim}\``,
+    '/mnt/a\\040b\\134c',
+  ];
+  const names = [`/mnt/$(touch ${victim})`, `/mnt/\`touch ${victim}\``, '/mnt/a b\\c'];
+  writeFileSync(join(folder, 'list'), ['/srv/other', ...listed, ''].join('\n'));
+  writeFileSync(join(folder, 'awk'), `#!/bin/sh\nexec cat '${folder}/list'\n`, { mode: 0o755 });
+  const environment = [`PATH=${folder}:${process.env['PATH'] ?? ''}`];
+  const complete = async (shell: 'bash' | 'zsh', ask: string): Promise<string[]> => {
+    const script = (await dedupfs(['completion', shell])).stdout;
+    const { stdout, stderr } = await run('env', [
+      ...environment,
+      shell,
+      '-c',
+      `compdef() { :; }\n${script}\n${ask}`,
+    ]);
+    t.equal(stderr, '');
+    t.notOk(existsSync(victim), `${shell} ran no name`);
+    return stdout.trim().split('\n');
+  };
+  const inBash = `COMP_WORDS=(dedupfs umount /mnt/); COMP_CWORD=2; _dedupfs; printf '%s\\n' "\${COMPREPLY[@]}"`;
+  const offered = await complete('bash', inBash);
+  for (const name of names) t.ok(offered.includes(name), name);
+  t.notOk(offered.includes('/srv/other'), 'only what begins with the word');
+  if ((await run('which', ['zsh'])).code !== 0) return;
+  const inZsh = `compadd() { printf '%s\\n' "$mounts[@]" }; _files() { : }; _dedupfs_mounts`;
+  t.strictSame(await complete('zsh', inZsh), ['/srv/other', ...names]);
 });
 
 t.test('zsh takes the script', async (t) => {

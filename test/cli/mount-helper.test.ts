@@ -108,6 +108,8 @@ t.test('a call of mount(8) is told from a command', (t) => {
   t.strictSame(helperArguments(['/s', '/m', '-o', 'rw']), ['/s', '/m', '-o', 'rw'], 'mount.fuse');
   t.equal(helperArguments(['mount', '/s', '/m']), undefined);
   t.equal(helperArguments([]), undefined);
+  t.equal(helperArguments(['/s']), undefined, 'a mistake of a person');
+  t.equal(helperArguments(['/s', '-o', 'rw']), undefined);
   t.end();
 });
 

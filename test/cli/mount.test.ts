@@ -2,7 +2,8 @@
 // state the store and the mount point are in. Method: the compiled program, real mounts.
 
 import { spawn } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import t, { type Test } from 'tap';
@@ -115,6 +116,45 @@ t.test('a daemon that was killed is unmounted, or mounted over', async (t) => {
   await store.mount();
   await store.finish();
   t.notOk(isMountpoint(store.mountpoint), 'the dead mount is not below');
+});
+
+t.test('a live mount whose store does not tell who serves it is never mounted over', async (t) => {
+  const store = await MountedStore.mounted(t);
+  const away = `${store.store}.away`;
+  const assertStays = async (why: string): Promise<void> => {
+    const over = await dedupfs(['mount', join(store.directory, 'other'), store.mountpoint]);
+    const remedy = `whether a daemon serves it cannot be told; .*dedupfs umount ${store.mountpoint}`;
+    assertOneLine(t, over, ExitCode.BUSY, new RegExp(remedy));
+    t.ok(isMountpoint(store.mountpoint) && isAlive(store.daemonPid), `served: ${why}`);
+  };
+  renameSync(store.store, away);
+  await assertStays('its store is away');
+  mkdirSync(store.store);
+  await assertStays('an empty directory is in its place');
+  mkdirSync(join(store.store, 'lock'));
+  await assertStays('what lies there is no lock');
+  rmSync(store.store, { recursive: true });
+  renameSync(away, store.store);
+  writeFileSync(store.path('file'), 'content');
+  writeFileSync(join(store.store, 'lock'), '{"pid"');
+  await assertStays('its lock names nobody');
+  const { code, stdout } = await dedupfs(['umount', store.mountpoint]);
+  t.equal(code, ExitCode.OK, 'whoever asks for it gets it');
+  t.match(stdout, /whether a daemon still commits is not known\n$/);
+  await store.daemonEnded();
+  await store.mount();
+  t.equal(readFileSync(store.path('file'), 'utf8'), 'content');
+  await store.killDaemon();
+  renameSync(store.store, away);
+  t.match(
+    (await dedupfs(['umount', store.mountpoint])).stdout,
+    /is not known\n$/,
+    'dead, and gone',
+  );
+  t.notOk(isMountpoint(store.mountpoint));
+  renameSync(away, store.store);
+  await store.mount();
+  await store.finish();
 });
 
 t.test('stats, fsck and gc answer for a mounted store and for one that is not', async (t) => {

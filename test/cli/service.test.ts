@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import t, { type Test } from 'tap';
 
+import { daemonNodeFlags } from '../../lib/cli/launch.ts';
 import { createProgram } from '../../lib/cli/program.ts';
 import { ServiceManager } from '../../lib/cli/service-manager.ts';
 import { pathEscaped, unitText } from '../../lib/cli/systemd-unit.ts';
@@ -45,7 +46,9 @@ t.test(
     const text = unitText({ ...plain, nice: '10', ionice: 'best-effort:7' }, paths);
     t.match(text, /^RequiresMountsFor=\/srv\/store \/$/m);
     t.match(text, /^After=local-fs.target backup.mount$/m);
-    t.match(text, /^ExecStart=\S+node \S+ mount -f --no-create \/srv\/store \/backup$/m);
+    t.match(text, /^ExecStart=\S+node( --\S+)+ \S+ mount -f --no-create \/srv\/store \/backup$/m);
+    for (const flag of daemonNodeFlags) t.ok(text.includes(` ${flag} `), flag);
+    t.match(text, /^Environment=MALLOC_ARENA_MAX=2$/m);
     t.match(text, /^Nice=10\nIOSchedulingClass=best-effort\nIOSchedulingPriority=7$/m);
     t.match(text, /^NoNewPrivileges=yes$/m);
     const makesNamespace =
@@ -54,8 +57,15 @@ t.test(
     const byUser = unitText({ ...plain, user: 'backup' }, paths);
     t.match(byUser, /^User=backup$/m);
     t.notMatch(byUser, /^(NoNewPrivileges|Restrict\w+|Lock\w+)=/m, 'fusermount3 is set-uid');
-    const strange = { ...plain, store: '/srv/a\nb' };
-    t.throws(() => unitText(strange, paths), { message: /has a control character/ });
+    const strange = [
+      { store: '/srv/a\nb' },
+      { user: 'backup\nExecStartPre=/bin/true' },
+      { mountArguments: ['-o', 'ro\r'] },
+    ];
+    for (const part of strange) {
+      const refused = { exitCode: ExitCode.USAGE, message: /has a control character/ };
+      t.throws(() => unitText({ ...plain, ...part }, paths), refused);
+    }
   },
 );
 

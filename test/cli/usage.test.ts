@@ -29,6 +29,7 @@ t.test('wrong arguments exit with 2 and name the help', async (t) => {
   const cases = [
     { args: [], message: /no command given; see 'dedupfs --help'/ },
     { args: ['format'], message: /unknown command 'format'; see 'dedupfs --help'/ },
+    { args: ['/srv/s'], message: /unknown command '\/srv\/s'; see 'dedupfs --help'/ },
     { args: ['--frob'], message: /unknown option '--frob'; see 'dedupfs --help'/ },
     { args: ['mount'], message: /missing required argument 'store'; see 'dedupfs mount --help'/ },
     { args: ['mount', 'a'], message: /missing required argument 'dir'/ },

@@ -6,7 +6,7 @@ import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { readOwner, StoreLock } from '../../lib/store/lock.ts';
+import { lockState, readOwner, StoreLock } from '../../lib/store/lock.ts';
 import { failureIn } from '../support/faults.ts';
 
 const LOCKED = { exitCode: 11, code: 'DEDUPFS_LOCKED' };
@@ -53,6 +53,19 @@ t.test('nobody holds a store that is not there, or whose lock file is stale or t
     t.equal(readOwner(path), undefined, text);
   }
   t.end();
+});
+
+t.test('a lock that is free, held by who knows whom, and not there are three things', async (t) => {
+  const path = t.testdir({ moved: { lock: {} } });
+  t.strictSame(lockState(path), { state: 'absent' });
+  t.strictSame(lockState(join(path, 'moved')), { state: 'absent' }, 'a directory');
+  const lock = await StoreLock.acquire(path, '/mnt/x');
+  const owner = { pid: process.pid, mountpoint: '/mnt/x' };
+  t.strictSame(lockState(path), { state: 'held', owner });
+  writeFileSync(join(path, 'lock'), '{"pid"');
+  t.strictSame(lockState(path), { state: 'held', owner: undefined });
+  lock.release();
+  t.strictSame(lockState(path), { state: 'free' });
 });
 
 t.test('the lock of a killed process is free', async (t) => {
