@@ -28,8 +28,8 @@ const FILL_TIMEOUT_MS = scaled({ short: 240_000, full: 1_200_000 });
 const KEPT_ONE_IN = 7;
 /** The room is given back within this time, by a daemon that is not asked. */
 const BACKGROUND_TIMEOUT_MS = 180_000;
-/** Of what df promised, nearly all must go in of random data, and not much more. */
-const PROMISE_KEPT = { min: 0.97, max: 1.05 };
+/** Of what df promised, this much of random data must go in: a name that finds no room ends it earlier. */
+const PROMISE_KEPT = { min: 0.85, max: 1.05 };
 
 const seed = printedSeed(t);
 const cycles = cyclesWanted();
