@@ -24,6 +24,7 @@ import { assert } from '../../assert.ts';
 import { CorruptionError, ExitCode, UserError } from '../../errors.ts';
 import { explainDamage, hasChecksums, openChecked } from '../../metastore/checked-database.ts';
 import { isFullError } from '../../host-room.ts';
+import { loadCounters, saveCounters } from '../../metastore/counters.ts';
 import { removeDatabase } from '../../metastore/remove-database.ts';
 import { syncFile, syncFolder } from '../../sync-folder.ts';
 import { formatText, restoreFormat } from '../format.ts';
@@ -130,6 +131,8 @@ function copyTo(connection: Database.Database, copy: string): void {
 function extend(connection: Database.Database): void {
   connection.exec(QUARANTINE);
   connection.prepare(`UPDATE meta SET v = '3' WHERE k = 'format'`).run();
+  // What the totals did not have: a store that nobody changes is never committed.
+  saveCounters(connection, loadCounters(connection));
   assert(hasChecksums(connection), 'the copy has checksums');
   // Reads each page, and so compares each with its checksum.
   assertSound(connection);
