@@ -47,6 +47,8 @@ export interface LongCommand {
   args(place: Place): string[];
   /** It begins when a child of it opens the store. */
   readonly hasDaemon?: true;
+  /** What the next one goes on with, or makes anew: a file in the store. */
+  readonly mayLeave?: string;
   /** What it says instead when it was done already. */
   whenDone?(place: Place): string;
 }
@@ -157,6 +159,7 @@ export const LONG_COMMANDS: readonly LongCommand[] = [
     template: 'format2',
     args: ({ target, mountpoint }) => ['mount', '--quiet', target, mountpoint],
     hasDaemon: true,
+    mayLeave: 'meta.db.format-3',
     whenDone: ({ store, mountpoint }) =>
       `${mountpoint} already has ${store} mounted; unmount it with 'dedupfs umount ${mountpoint}'`,
   },
@@ -365,7 +368,9 @@ export class InterruptedStore {
 
   /** Names in the store that do not belong there when nothing runs. */
   leftOver(command: LongCommand): string[] {
-    const names = readdirSync(this.#mounted.store).filter((name) => !OWN_NAMES.test(name));
+    const names = readdirSync(this.#mounted.store).filter(
+      (name) => !OWN_NAMES.test(name) && name !== command.mayLeave,
+    );
     const isServed = command.isMounted === true || command.isUnmounting === true;
     return isServed ? names.filter((name) => name !== 'control.sock') : names;
   }
