@@ -50,6 +50,11 @@ export class UserError extends DedupfsError {
   }
 }
 
+/** Arguments or options that cannot be meant. @param message the thing, what it is, what to do */
+export function usageError(message: string): UserError {
+  return new UserError(ExitCode.USAGE, 'DEDUPFS_USAGE', message);
+}
+
 /** The answer POSIX prescribes for a request, such as ENOENT. Not a fault of the store. */
 export class PosixError extends DedupfsError {
   override readonly code: string;

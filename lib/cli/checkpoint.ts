@@ -4,7 +4,7 @@ import { Command } from 'commander';
 
 import type { CheckpointReport } from '../store/contract.ts';
 import { reachStore, type StoreAccess } from './access.ts';
-import { helpEnd } from './exit-codes.ts';
+import { dataWorkCodes, helpEnd } from './exit-codes.ts';
 import { Interruption } from './interruption.ts';
 import { ProgressBar, quietOption, type ProgressFlags } from './progress.ts';
 import { formatBytes, formatCount } from './units.ts';
@@ -21,23 +21,7 @@ export function checkpointCommand(): Command {
     .option('--full', 'write everything anew: after fsck has found the last copy damaged')
     .option('--json', 'print the report as JSON')
     .addOption(quietOption())
-    .addHelpText(
-      'after',
-      helpEnd(
-        ['dedupfs checkpoint /backup'],
-        [
-          ...(['OK', 'FAILED', 'USAGE', 'DAMAGED', 'NO_STORE', 'LOCKED', 'WRONG_FORMAT'] as const),
-          ...([
-            'STORE_INCONSISTENT',
-            'BAD_CONFIG',
-            'NO_PERMISSION',
-            'DISK_FULL',
-            'BUSY',
-            'INTERRUPTED',
-          ] as const),
-        ],
-      ),
-    )
+    .addHelpText('after', helpEnd(['dedupfs checkpoint /backup'], dataWorkCodes))
     .action(takeCheckpoint);
 }
 

@@ -2,7 +2,7 @@
 
 import { Command } from 'commander';
 
-import { ExitCode, UserError } from '../errors.ts';
+import { ExitCode, UserError, usageError } from '../errors.ts';
 import type { ExclusiveUsage, PathUsage, UsageReport } from '../store/contract.ts';
 import { reachStore, type StoreAccess } from './access.ts';
 import { helpEnd } from './exit-codes.ts';
@@ -94,14 +94,14 @@ function understand(paths: readonly string[], store: string | undefined): Questi
   }
   if (paths.length === 0) {
     const message = 'no path given; name files or directories of a mount, or a store with --store';
-    throw new UserError(ExitCode.USAGE, 'DEDUPFS_USAGE', message);
+    throw usageError(message);
   }
   const found = paths.map((path) => findInnerPath(path) ?? notMounted(path));
   const [first] = found;
   const other = found.findIndex(({ storePath }) => storePath !== first?.storePath);
   if (other !== -1) {
     const message = `${paths[other]} lies in store ${found[other]?.storePath}, ${paths[0]} in ${first?.storePath}; ask for each store by itself`;
-    throw new UserError(ExitCode.USAGE, 'DEDUPFS_USAGE', message);
+    throw usageError(message);
   }
   const storePath = first?.storePath ?? '';
   return { storePath, given: paths, paths: found.map(({ path }) => path) };

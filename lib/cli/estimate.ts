@@ -6,7 +6,7 @@ import { resolve } from 'node:path';
 
 import { CHUNK_BYTES_PRESETS } from '../dedup/chunking.ts';
 import { parseCompression } from '../dedup/codec.ts';
-import { describeError, ExitCode, UserError } from '../errors.ts';
+import { describeError, usageError } from '../errors.ts';
 import {
   estimate,
   type EstimateReport,
@@ -97,7 +97,7 @@ function existingPath(tree: string): string {
     return path;
   } catch (cause) {
     const message = `cannot read ${path}: ${describeError(cause)}`;
-    throw new UserError(ExitCode.USAGE, 'DEDUPFS_USAGE', message);
+    throw usageError(message);
   }
 }
 

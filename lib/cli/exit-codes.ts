@@ -28,6 +28,13 @@ const meanings: Record<keyof typeof ExitCode, string> = {
 
 export type ExitCodeName = keyof typeof ExitCode;
 
+/** Of commands that read or write the data of a store for long. */
+export const dataWorkCodes = [
+  ...(['OK', 'FAILED', 'USAGE', 'DAMAGED', 'NO_STORE', 'LOCKED', 'WRONG_FORMAT'] as const),
+  ...(['STORE_INCONSISTENT', 'BAD_CONFIG', 'NO_PERMISSION', 'DISK_FULL', 'BUSY'] as const),
+  'INTERRUPTED',
+] as const satisfies readonly ExitCodeName[];
+
 /** The end of a help text: an example and the exit codes of the command. */
 export function helpEnd(examples: readonly string[], names: readonly ExitCodeName[]): string {
   const exampleLines = examples.map((example) => `  ${example}`);

@@ -4,11 +4,11 @@ import { realpathSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { Command } from 'commander';
 
-import { describeError, ExitCode, UserError } from '../errors.ts';
+import { describeError, ExitCode, usageError } from '../errors.ts';
 import type { HealReport } from '../store/contract.ts';
 import { reachStore, type StoreAccess } from './access.ts';
 import { damageLines } from './damage-lines.ts';
-import { helpEnd } from './exit-codes.ts';
+import { dataWorkCodes, helpEnd } from './exit-codes.ts';
 import { Interruption } from './interruption.ts';
 import { ProgressBar, quietOption, type ProgressFlags } from './progress.ts';
 import { formatBytes, formatCount, plural } from './units.ts';
@@ -30,23 +30,7 @@ export function healCommand(): Command {
     .argument('<tree>', 'directory with good copies, or one file')
     .option('--json', 'print the report as JSON')
     .addOption(quietOption())
-    .addHelpText(
-      'after',
-      helpEnd(
-        ['dedupfs heal /backup /home'],
-        [
-          ...(['OK', 'FAILED', 'USAGE', 'DAMAGED', 'NO_STORE', 'LOCKED', 'WRONG_FORMAT'] as const),
-          ...([
-            'STORE_INCONSISTENT',
-            'BAD_CONFIG',
-            'NO_PERMISSION',
-            'DISK_FULL',
-            'BUSY',
-            'INTERRUPTED',
-          ] as const),
-        ],
-      ),
-    )
+    .addHelpText('after', helpEnd(['dedupfs heal /backup /home'], dataWorkCodes))
     .action(heal);
 }
 
@@ -67,7 +51,7 @@ function realPathOf(tree: string): string {
     return realpathSync.native(path);
   } catch (cause) {
     const message = `cannot read ${path}: ${describeError(cause)}`;
-    throw new UserError(ExitCode.USAGE, 'DEDUPFS_USAGE', message);
+    throw usageError(message);
   }
 }
 

@@ -4,7 +4,7 @@
 import { Command } from 'commander';
 import { join, resolve } from 'node:path';
 
-import { ExitCode, UserError } from '../errors.ts';
+import { usageError } from '../errors.ts';
 import { helpEnd } from './exit-codes.ts';
 import { installFile, lastingPaths, removeFile, type ProgramPaths } from './installing.ts';
 import { HELPER_NAME } from './mount-helper.ts';
@@ -54,7 +54,7 @@ function installHelper(
   const path = join(resolve(directory), HELPER_NAME);
   if (store !== undefined && dir === undefined) {
     const message = 'a line for /etc/fstab needs STORE and DIR, found one of them';
-    throw new UserError(ExitCode.USAGE, 'DEDUPFS_USAGE', message);
+    throw usageError(message);
   }
   if (uninstall === true) {
     say(removeFile(path, MARK) ? `removed ${path}` : `there is no ${path}`);

@@ -5,7 +5,7 @@
 
 import { CommanderError } from 'commander';
 
-import { describeError, DedupfsError, ExitCode, UserError } from '../errors.ts';
+import { describeError, DedupfsError, ExitCode, UserError, usageError } from '../errors.ts';
 import { isFullError } from '../host-room.ts';
 import { endOnInterrupt } from './interruption.ts';
 import { helperArguments, mountExitCode, mountWords, parseHelperCall } from './mount-helper.ts';
@@ -59,7 +59,7 @@ function warn(text: string): void {
 
 function report(thrown: unknown, args: readonly string[]): void {
   const cause = firstOf(thrown);
-  const error = cause instanceof CommanderError ? usageError(cause, args) : orDiskFull(cause);
+  const error = cause instanceof CommanderError ? commandLineError(cause, args) : orDiskFull(cause);
   if (error === undefined) return;
   const isExpected = error instanceof DedupfsError;
   const exitCode = isExpected ? error.exitCode : ExitCode.FAILED;
@@ -98,7 +98,7 @@ function orDiskFull(error: unknown): unknown {
 }
 
 /** undefined: help or version was asked for and printed, which is no error. */
-function usageError(error: CommanderError, args: readonly string[]): UserError | undefined {
+function commandLineError(error: CommanderError, args: readonly string[]): UserError | undefined {
   if (error.exitCode === 0) return undefined;
   const command = args[0] !== undefined && /^[a-z][a-z-]*$/.test(args[0]) ? args[0] : undefined;
   const isKnown = command !== undefined && !error.message.includes(`unknown command '${command}'`);
@@ -112,7 +112,7 @@ function usageError(error: CommanderError, args: readonly string[]): UserError |
           .replace('is invalid. Allowed choices are', 'is invalid; use one of')
           .replace(/ is invalid\. /, ' is invalid; ')
           .replace(/\.$/, '');
-  return new UserError(ExitCode.USAGE, 'DEDUPFS_USAGE', `${what}; ${help}`);
+  return usageError(`${what}; ${help}`);
 }
 
 /** Anything not thrown on purpose. The user cannot do much, but can tell us. */

@@ -6,7 +6,7 @@
 // may be missing. For root it mounts with suid and dev unless told otherwise, as mount(8) does for
 // every file system.
 
-import { ExitCode, UserError, type ExitCodeNumber } from '../errors.ts';
+import { ExitCode, usageError, type ExitCodeNumber, type UserError } from '../errors.ts';
 import { isMountOption } from './settings/given.ts';
 
 /** Name under which mount(8) looks for it, in /sbin. */
@@ -146,5 +146,5 @@ export function mountExitCode(exitCode: number): number {
 
 function usage(problem: string): UserError {
   const message = `${HELPER_NAME}: ${problem}; it is called by mount(8), see 'dedupfs install-helper --help'`;
-  return new UserError(ExitCode.USAGE, 'DEDUPFS_USAGE', message);
+  return usageError(message);
 }

@@ -1,6 +1,6 @@
 // dedupfs fsck --repair: repairs a store that is not mounted, and says what was done.
 
-import { ExitCode, UserError } from '../errors.ts';
+import { ExitCode, usageError } from '../errors.ts';
 import { silentLog } from '../log.ts';
 import { describeChange, type RepairChange } from '../maintenance/repair-journal.ts';
 import type { FsckProgress } from '../store/contract.ts';
@@ -109,14 +109,11 @@ export function assertRepairFlags(flags: {
 }): void {
   const { repair: isRepair, rebuild, rebuildIndex } = flags;
   if ([isRepair, rebuild, rebuildIndex].filter((flag) => flag === true).length > 1) {
-    throw usage('--repair, --rebuild and --rebuild-index are done one at a time');
+    throw usageError('--repair, --rebuild and --rebuild-index are done one at a time');
   }
-  if (flags.dryRun === true && flags.repair !== true) throw usage('--dry-run goes with --repair');
+  if (flags.dryRun === true && flags.repair !== true)
+    throw usageError('--dry-run goes with --repair');
   if (flags.quick === true && flags.repair === true) {
-    throw usage('--repair checks everything; leave --quick out');
+    throw usageError('--repair checks everything; leave --quick out');
   }
-}
-
-function usage(message: string): UserError {
-  return new UserError(ExitCode.USAGE, 'DEDUPFS_USAGE', message);
 }

@@ -6,7 +6,7 @@ import { ExitCode } from '../errors.ts';
 import type { DamageReport, ScrubReport } from '../store/contract.ts';
 import { reachStore, type StoreAccess } from './access.ts';
 import { damageLines, fileLine } from './damage-lines.ts';
-import { helpEnd } from './exit-codes.ts';
+import { dataWorkCodes, helpEnd } from './exit-codes.ts';
 import { Interruption } from './interruption.ts';
 import { ProgressBar, quietOption } from './progress.ts';
 import { formatBytes, parseBytes, plural } from './units.ts';
@@ -39,20 +39,7 @@ export function scrubCommand(): Command {
     .addOption(quietOption())
     .addHelpText(
       'after',
-      helpEnd(
-        ['dedupfs scrub /backup', 'dedupfs scrub --rate 50M /srv/store'],
-        [
-          ...(['OK', 'FAILED', 'USAGE', 'DAMAGED', 'NO_STORE', 'LOCKED', 'WRONG_FORMAT'] as const),
-          ...([
-            'STORE_INCONSISTENT',
-            'BAD_CONFIG',
-            'NO_PERMISSION',
-            'DISK_FULL',
-            'BUSY',
-            'INTERRUPTED',
-          ] as const),
-        ],
-      ),
+      helpEnd(['dedupfs scrub /backup', 'dedupfs scrub --rate 50M /srv/store'], dataWorkCodes),
     )
     .action(scrub);
 }

@@ -5,7 +5,7 @@
 
 import { dirname } from 'node:path';
 
-import { ExitCode, UserError } from '../errors.ts';
+import { ExitCode, usageError } from '../errors.ts';
 import type { ProgramPaths } from './installing.ts';
 import { daemonEnvironment, daemonNodeFlags } from './launch.ts';
 
@@ -129,7 +129,7 @@ function checkText(text: string): void {
   // oxlint-disable-next-line no-control-regex -- that is what is looked for
   if (!/[\u0000-\u001f\u007f]/.test(text)) return;
   const message = `${JSON.stringify(text)} has a control character, which a unit cannot name`;
-  throw new UserError(ExitCode.USAGE, 'DEDUPFS_USAGE', message);
+  throw usageError(message);
 }
 
 function specifierEscaped(text: string): string {

@@ -3,7 +3,7 @@
 
 import { createRequire } from 'node:module';
 import zlib from 'node:zlib';
-import { CorruptionError, ExitCode, UserError } from '../errors.ts';
+import { CorruptionError, usageError } from '../errors.ts';
 import { native } from '../native.ts';
 
 /** Codec numbers on disk; never renumbered. */
@@ -62,11 +62,7 @@ export function parseCompression(text: string): Compression {
   const [name = '', levelText, ...rest] = text.split(':');
   const range = Object.hasOwn(ranges, name) ? ranges[name] : undefined;
   const refuse = (why: string): never => {
-    throw new UserError(
-      ExitCode.USAGE,
-      'DEDUPFS_USAGE',
-      `compression '${text}' ${why}; use lz4, zstd[:1-19], zlib[:1-9] or none`,
-    );
+    throw usageError(`compression '${text}' ${why}; use lz4, zstd[:1-19], zlib[:1-9] or none`);
   };
   if (range === undefined || rest.length > 0) return refuse('is not known');
   if (levelText === undefined) return { codec: range.codec, level: range.level };

@@ -1,6 +1,6 @@
 // The -o options of a mount: a table from names to what mount(2) or fusermount3 is told.
 
-import { ExitCode, UserError } from '../errors.ts';
+import { usageError } from '../errors.ts';
 import type { Semantics } from '../filesystem/contract.ts';
 
 /** include/uapi/linux/mount.h */
@@ -151,18 +151,16 @@ function effectOf(option: string): Effect {
   const effects = equals === -1 ? plain : valued;
   const effect = Object.hasOwn(effects, name) ? effects[name] : undefined;
   if (effect === undefined)
-    throw usage(`unknown mount option '${option}'; see dedupfs mount --help`);
+    throw usageError(`unknown mount option '${option}'; see dedupfs mount --help`);
   return effect;
 }
 
 function parseMaxRead(value: string): number {
   const bytes = Number(value);
   if (Number.isInteger(bytes) && bytes >= MAX_READ_BYTES_MIN) return bytes;
-  throw usage(`mount option max_read=${value} is not a number of at least ${MAX_READ_BYTES_MIN}`);
-}
-
-function usage(message: string): UserError {
-  return new UserError(ExitCode.USAGE, 'DEDUPFS_USAGE', message);
+  throw usageError(
+    `mount option max_read=${value} is not a number of at least ${MAX_READ_BYTES_MIN}`,
+  );
 }
 
 /** The data argument of mount(2); the first four are mandatory (fs/fuse/inode.c). */

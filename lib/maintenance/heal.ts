@@ -8,7 +8,7 @@ import { open, opendir, type FileHandle } from 'node:fs/promises';
 import { assert } from '../assert.ts';
 import type { Ingest, SegmentCover } from '../dedup/ingest.ts';
 import { JOB_BYTES_MAX } from '../dedup/worker-protocol.ts';
-import { DedupfsError, describeError, ExitCode, NoSpaceError, UserError } from '../errors.ts';
+import { DedupfsError, describeError, NoSpaceError, usageError } from '../errors.ts';
 import type { Metastore } from '../metastore/metastore.ts';
 import { printable } from '../printable.ts';
 import { findDamagedFiles, type DamageReport } from './damaged-files.ts';
@@ -71,7 +71,7 @@ export async function heal(parts: HealParts, request: HealRequest): Promise<Heal
   const inside = parts.excluded.find((folder) => isWithin(request.tree, folder));
   if (inside !== undefined) {
     const message = `${request.tree} lies in ${inside}, which is what is to be healed; name another copy of the files`;
-    throw new UserError(ExitCode.USAGE, 'DEDUPFS_USAGE', message);
+    throw usageError(message);
   }
   const run = new HealRun(parts, request);
   return run.run();
@@ -142,7 +142,7 @@ class HealRun {
   #noteUnreadable(path: Buffer, error: unknown): void {
     const message = `${printable(path)}: ${printable(Buffer.from(describeError(error)))}`;
     if (path.equals(Buffer.from(this.#request.tree))) {
-      throw new UserError(ExitCode.USAGE, 'DEDUPFS_USAGE', `cannot read ${message}`);
+      throw usageError(`cannot read ${message}`);
     }
     if (this.#unreadable.length < UNREADABLE_MAX) this.#unreadable.push(message);
     else this.#sums.unreadableOmitted += 1;

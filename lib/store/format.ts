@@ -14,7 +14,7 @@ import {
 import { dirname, join } from 'node:path';
 import { blake3 } from '../blake3.ts';
 import { CHUNK_BYTES_DEFAULT, CHUNK_BYTES_PRESETS, cutParameters } from '../dedup/chunking.ts';
-import { ExitCode, UserError } from '../errors.ts';
+import { ExitCode, UserError, usageError } from '../errors.ts';
 import { FORMAT_VERSION, FORMAT_VERSION_MIN } from '../metastore/schema.ts';
 import type { CutParameters } from '../native.ts';
 import { syncFolder } from '../sync-folder.ts';
@@ -59,9 +59,7 @@ export interface Format {
 export function createFormat(chunkBytes: number | undefined, hostBytes: number): Format {
   const bytesMean = chunkBytes ?? CHUNK_BYTES_DEFAULT;
   if (!CHUNK_BYTES_PRESETS.includes(bytesMean)) {
-    throw new UserError(
-      ExitCode.USAGE,
-      'DEDUPFS_USAGE',
+    throw usageError(
       `chunk size ${bytesMean} is not offered; use one of ${CHUNK_BYTES_PRESETS.join(', ')}`,
     );
   }

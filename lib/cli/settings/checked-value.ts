@@ -1,14 +1,14 @@
 // A name and a value as somebody typed them for `dedupfs config`.
 
-import { ExitCode, UserError } from '../../errors.ts';
+import { usageError } from '../../errors.ts';
 import { suggest } from '../../nearest.ts';
 import { faultOf, isSettingName, settingNames, valueOfText, type SettingName } from './table.ts';
 
 /** @throws UserError USAGE  with the nearest name there is */
 export function checkedName(name: string): SettingName {
   if (isSettingName(name)) return name;
-  if (name === 'chunk-size') throw usage('chunk-size is fixed when the store is created');
-  throw usage(`unknown setting '${name}'; ${suggest(name, settingNames)}`);
+  if (name === 'chunk-size') throw usageError('chunk-size is fixed when the store is created');
+  throw usageError(`unknown setting '${name}'; ${suggest(name, settingNames)}`);
 }
 
 /** @param text undefined: no value  @throws UserError USAGE */
@@ -20,10 +20,6 @@ export function checkedValue(
   if (text === undefined) return [setting, undefined];
   const value = valueOfText(setting, text);
   const fault = faultOf(setting, value);
-  if (fault !== undefined) throw usage(`${name} '${text}' ${fault}`);
+  if (fault !== undefined) throw usageError(`${name} '${text}' ${fault}`);
   return [setting, value];
-}
-
-function usage(message: string): UserError {
-  return new UserError(ExitCode.USAGE, 'DEDUPFS_USAGE', message);
 }

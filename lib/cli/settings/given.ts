@@ -1,6 +1,6 @@
 // What the command line of `mount` says: flags, and -o with settings among the options of the mount.
 
-import { ExitCode, UserError } from '../../errors.ts';
+import { usageError } from '../../errors.ts';
 import { suggest } from '../../nearest.ts';
 import {
   allMountOptionNames,
@@ -36,7 +36,7 @@ function splitOptionList(list: string): Omit<GivenSettings, 'flags'> {
     const setting = listedNames.find((known) => known === name);
     if (setting !== undefined) listed[name] = listedValue(setting, item);
     else if (isKernels(name)) rest.push(item);
-    else throw usage(`unknown mount option '${item}'; ${suggest(name, allMountOptionNames)}`);
+    else throw usageError(`unknown mount option '${item}'; ${suggest(name, allMountOptionNames)}`);
   }
   return { listed, kernelOptions: rest.join(',') };
 }
@@ -44,7 +44,7 @@ function splitOptionList(list: string): Omit<GivenSettings, 'flags'> {
 function listedValue(name: OptionName, item: string): string | number {
   const value = valueOfText(name, item.slice(name.length + 1));
   const fault = faultOf(name, value);
-  if (fault !== undefined) throw usage(`mount option ${item} ${fault}`);
+  if (fault !== undefined) throw usageError(`mount option ${item} ${fault}`);
   return value;
 }
 
@@ -72,8 +72,4 @@ function pairsOf(values: Partial<OptionValues>): [OptionName, string | number][]
     const value = values[name];
     return value === undefined ? [] : [[name, value] as [OptionName, string | number]];
   });
-}
-
-function usage(message: string): UserError {
-  return new UserError(ExitCode.USAGE, 'DEDUPFS_USAGE', message);
 }
