@@ -234,18 +234,19 @@ export class NullFileSystem implements FileSystem {
     { cookie }: ListingPosition,
     withAttributes: boolean,
     emit: (entry: DirectoryEntry) => boolean,
-  ): void {
+  ): boolean {
     const node = this.#handle(fh);
     const parent = node.parent ?? node;
-    if (cookie < 1 && !emit(dotEntry('.', node, 1))) return;
-    if (cookie < 2 && !emit(dotEntry('..', parent, 2))) return;
+    if (cookie < 1 && !emit(dotEntry('.', node, 1))) return false;
+    if (cookie < 2 && !emit(dotEntry('..', parent, 2))) return false;
     for (const [name, entry] of node.entries ?? []) {
       if (entry.cookie <= cookie) continue;
       const attributes = withAttributes ? entry.node : undefined;
       const bytes = Buffer.from(name, 'latin1');
       const { cookie: own, node: found } = entry;
-      if (!emit({ ...direntOf(found), name: bytes, cookie: own, era: 0, attributes })) return;
+      if (!emit({ ...direntOf(found), name: bytes, cookie: own, era: 0, attributes })) return false;
     }
+    return false;
   }
 
   releaseDirectory(fh: FileHandle): void {

@@ -266,13 +266,14 @@ export interface FileSystem {
   /**
    * Calls `emit` for each entry after a position (at the start `.` and `..` first) until it returns
    * false (no room for that entry) or the entries end.
+   * @returns whether the kernel must drop its copy of the listing before it sees this reply
    */
   readDirectory(
     fh: FileHandle,
     from: ListingPosition,
     withAttributes: boolean,
     emit: (entry: DirectoryEntry) => boolean,
-  ): void;
+  ): boolean;
   releaseDirectory(fh: FileHandle): void;
 
   /** @throws ENODATA EOPNOTSUPP EINTR, also as a rejection */

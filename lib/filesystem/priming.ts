@@ -10,6 +10,8 @@ const PRIMED_ENTRIES_MAX = 16 * 1024;
 
 export interface OpenDirectory {
   readonly inode: Inode;
+  /** The kernel copies what it is given of the listing. */
+  readonly isCopied: boolean;
   /** Entries given with attributes since the listing began. */
   primed: number;
 }

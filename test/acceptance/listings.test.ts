@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import { requirePrograms, requireRoot } from '../support/commands.ts';
 import { syscallNumber } from '../support/commands-syscalls.ts';
-import { LISTING_WORKER } from '../support/listing-worker.ts';
+import { LISTING_WORKER, OVERTAKEN_READER } from '../support/listing-worker.ts';
 import { isReferenceRun, MountedStore } from '../support/mounted-store.ts';
 import { printedSeed } from '../support/random.ts';
 import { scaledSeconds } from '../support/sizes.ts';
@@ -19,6 +19,8 @@ const WORKERS = 8;
 const SECONDS = scaledSeconds({ short: 15, full: 120 });
 const TIMEOUT_MS = SECONDS * 1000 + 60_000;
 const FILES = 2000;
+/** Directories of the reader that is overtaken. */
+const SIZES = 12;
 
 t.setTimeout(TIMEOUT_MS + 120_000);
 requireRoot();
@@ -47,6 +49,23 @@ await t.test(
     t.ok((await replies(list)) < 20);
   },
 );
+
+// Linux ends the listing of who is at a place that its copy lacks, if the copy fills its pages.
+await t.test('a reader amid the directory misses nothing when others list it anew', async (t) => {
+  const folders = join(store.mountpoint, 'sizes');
+  const { stdout } = await store.mustRun('perl', [
+    '-e',
+    OVERTAKEN_READER,
+    folders,
+    String(syscallNumber('getdents64')),
+  ]);
+  const lines = stdout.trim().split('\n');
+  t.equal(lines.length, SIZES);
+  t.strictSame(
+    lines.filter((line) => !line.endsWith(' all')),
+    [],
+  );
+});
 
 await t.test(`${WORKERS} processes change and list for ${SECONDS} s`, async (t) => {
   const shared = join(store.mountpoint, 'shared');

@@ -5,12 +5,14 @@
 import t from 'tap';
 import {
   ROOT_INO,
+  type FileHandle,
   type Ino,
   type ListingPosition,
   type ListingUse,
   type Semantics,
 } from '../../lib/filesystem/contract.ts';
 import { KernelListings } from '../../lib/filesystem/kernel-listings.ts';
+import { ListingCopy } from '../../lib/filesystem/listing-copy.ts';
 import { CALLER, type FileSystemDriver } from '../support/filesystem-driver.ts';
 import { openFresh } from '../support/open-store.ts';
 
@@ -24,8 +26,14 @@ function list(driver: FileSystemDriver, ino: Ino, from = START) {
   const entries: ListingPosition[] = [];
   const { fh, listing } = driver.fs.openDirectory(ino);
   driver.fs.readDirectory(fh, from, true, ({ cookie, era }) => entries.push({ cookie, era }) > 0);
+  const mustDrop = endOf(driver, fh, entries.at(-1) ?? from);
   driver.fs.releaseDirectory(fh);
-  return { listing, entries, eras: [...new Set(entries.map(({ era }) => era))] };
+  return { listing, entries, mustDrop, eras: [...new Set(entries.map(({ era }) => era))] };
+}
+
+/** What a reader at the last entry is told. @returns whether the copy must go before */
+function endOf(driver: FileSystemDriver, fh: FileHandle, last: ListingPosition): boolean {
+  return driver.fs.readDirectory(fh, last, true, () => t.fail('an entry behind the last one'));
 }
 
 function useOf(driver: FileSystemDriver, ino: Ino): ListingUse {
@@ -129,6 +137,66 @@ t.test('a moved directory is listed anew: its parent is an entry', async (t) => 
   await rename(place('renamed'), place('inner', folder));
   t.equal(list(driver, inner).listing, 'renew');
   t.equal(list(driver, inner).listing, 'keep');
+});
+
+/** `.` and `..` and 56 names of 41 to 48 bytes fill a page of 4 KiB, which the kernel must not keep. */
+const FULL_PAGE = 56;
+const nameOf = (index: number): string => `${String(index).padStart(3, '0')}-${'n'.repeat(40)}`;
+
+t.test('a copy that ends where a page does is dropped', async (t) => {
+  const { driver } = await openFresh(t);
+  const folder = await driver.makeDirectory('folder');
+  for (let index = 0; index < FULL_PAGE; index += 1) await driver.create(nameOf(index), folder);
+  t.match(list(driver, folder), { listing: 'keep', mustDrop: true });
+  t.match(list(driver, folder), { listing: 'ask', mustDrop: false }, 'and not made again');
+  t.match(list(driver, folder), { listing: 'ask', mustDrop: false });
+  await driver.create(nameOf(FULL_PAGE), folder);
+  list(driver, folder);
+  t.match(list(driver, folder), { listing: 'keep', mustDrop: false }, 'one entry more');
+});
+
+t.test('a copy of names that changed meanwhile is dropped', async (t) => {
+  const { driver } = await openFresh(t);
+  const folder = await driver.makeDirectory('folder');
+  for (let index = 0; index < 3; index += 1) await driver.create(nameOf(index), folder);
+  const { fh } = driver.fs.openDirectory(folder);
+  const entries: ListingPosition[] = [];
+  driver.fs.readDirectory(fh, START, true, ({ cookie, era }) => entries.push({ cookie, era }) > 0);
+  const last = entries.at(-1) ?? START;
+  t.notOk(endOf(driver, fh, last));
+  const before = list(driver, folder).listing;
+  await driver.change((fs) => fs.unlink(folder, Buffer.from(nameOf(1))));
+  t.ok(endOf(driver, fh, last), 'its length is not known any more');
+  t.equal(useOf(driver, folder), before, 'the next listing may be kept');
+  driver.fs.releaseDirectory(fh);
+});
+
+t.test('the pages of a copy, when several readers make it', (t) => {
+  const whole = new ListingCopy();
+  t.notOk(whole.isSafeAt(0), 'nothing of it was seen');
+  for (let at = 0; at < 58; at += 1) whole.note(at, at + 1, at < 2 ? at + 1 : 43);
+  t.notOk(whole.isSafeAt(58), '32 + 32 + 56 x 72 bytes');
+  whole.note(58, 59, 1);
+  t.ok(whole.isSafeAt(59));
+  t.notOk(whole.isSafeAt(58), 'not where it ends');
+  whole.note(40, 41, 43);
+  t.ok(whole.isSafeAt(59), 'what it has is not counted again');
+
+  // 4064 bytes and an entry of 64, which goes to the next page and fills it with 56 of 72 more.
+  const jumping = new ListingCopy();
+  for (let at = 0; at < 127; at += 1) jumping.note(at, at + 1, 1);
+  jumping.note(127, 128, 40);
+  t.ok(jumping.isSafeAt(128));
+  for (let at = 128; at < 128 + 56; at += 1) jumping.note(at, at + 1, 43);
+  t.notOk(jumping.isSafeAt(184));
+
+  // Of 280 bytes 14 go into a page of 4 KiB, and 58 into one of 16 KiB, with 144 left.
+  const large = new ListingCopy();
+  for (let at = 0; at < 58; at += 1) large.note(at, at + 1, 255);
+  t.ok(large.isSafeAt(58));
+  large.note(58, 59, 120);
+  t.notOk(large.isSafeAt(59), 'on a processor with larger pages');
+  t.end();
 });
 
 t.test('what is known of a directory goes with it, and attributes grow old', (t) => {

@@ -118,3 +118,49 @@ print "$changes $lists\n";
 print STDERR "worker $me, $_\n" for @wrong;
 exit(@wrong ? 1 : 0);
 `;
+
+/**
+ * Reads the first names of a directory of each size around a page (56 names and `.` and `..`) and of two
+ * pages; has names changed and the directory listed by others; reads on. Arguments: directory to make
+ * all in, number of getdents64. Prints a line for each size: it ends with 'all' when no name was missed.
+ */
+export const OVERTAKEN_READER = String.raw`
+use strict;
+use Fcntl qw(:DEFAULT);
+my ($top, $getdents) = @ARGV;
+mkdir $top or die "mkdir: $!";
+sub listed {
+  my ($fd, $room, $once) = @_;
+  my @names;
+  do {
+    my $buffer = "\0" x $room;
+    my $bytes = syscall($getdents, fileno($fd), $buffer, $room);
+    die "getdents64: $!" if $bytes < 0;
+    return @names if $bytes == 0;
+    for (my $at = 0; $at < $bytes;) {
+      my $length = unpack('S', substr($buffer, $at + 16, 2));
+      push @names, unpack('Z*', substr($buffer, $at + 19, $length - 19));
+      $at += $length;
+    }
+  } until $once;
+  return @names;
+}
+for my $size (53 .. 58, 110 .. 115) {
+  my $dir = "$top/$size";
+  mkdir $dir or die "mkdir: $!";
+  my $name = sub { sprintf "%s/%03d-%s", $dir, $_[0], 'n' x 40 };
+  my $open = sub { sysopen(my $fd, $dir, O_RDONLY | O_DIRECTORY) or die "open: $!"; $fd };
+  for (1 .. $size) { sysopen(my $fd, $name->($_), O_CREAT | O_WRONLY) or die "create: $!" }
+  listed($open->(), 32768);
+  rename $name->(1), $name->(0) or die "rename: $!";
+  my $reader = $open->();
+  my @found = listed($reader, 600, 1);
+  listed($open->(), 32768);
+  rename $name->(0), $name->(1) or die "rename: $!";
+  my $others = listed($open->(), 32768);
+  push @found, listed($reader, 32768);
+  my %found = map { $_ => 1 } @found;
+  my @missed = grep { !$found{sprintf "%03d-%s", $_, 'n' x 40} } 2 .. $size;
+  print "$size: others $others, ", @missed ? scalar(@missed) . ' missed' : 'all', "\n";
+}
+`;
