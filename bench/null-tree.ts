@@ -234,19 +234,20 @@ export class NullFileSystem implements FileSystem {
     { cookie }: ListingPosition,
     withAttributes: boolean,
     emit: (entry: DirectoryEntry) => boolean,
-  ): boolean {
+  ): undefined {
     const node = this.#handle(fh);
     const parent = node.parent ?? node;
-    if (cookie < 1 && !emit(dotEntry('.', node, 1))) return false;
-    if (cookie < 2 && !emit(dotEntry('..', parent, 2))) return false;
+    if (cookie < 1 && !emit(dotEntry('.', node, 1))) return undefined;
+    if (cookie < 2 && !emit(dotEntry('..', parent, 2))) return undefined;
     for (const [name, entry] of node.entries ?? []) {
       if (entry.cookie <= cookie) continue;
       const attributes = withAttributes ? entry.node : undefined;
       const bytes = Buffer.from(name, 'latin1');
       const { cookie: own, node: found } = entry;
-      if (!emit({ ...direntOf(found), name: bytes, cookie: own, era: 0, attributes })) return false;
+      if (!emit({ ...direntOf(found), name: bytes, cookie: own, era: 0, attributes }))
+        return undefined;
     }
-    return false;
+    return undefined;
   }
 
   releaseDirectory(fh: FileHandle): void {

@@ -139,6 +139,9 @@ export interface ListingPosition {
   readonly era: number;
 }
 
+/** What the kernel's copy of a listing may become at its end (kernel-listings.ts). */
+export type ListingEnd = 'complete' | 'incomplete';
+
 /** Its position is the one behind it. */
 export interface DirectoryEntry extends ListingPosition {
   readonly name: Uint8Array;
@@ -266,14 +269,14 @@ export interface FileSystem {
   /**
    * Calls `emit` for each entry after a position (at the start `.` and `..` first) until it returns
    * false (no room for that entry) or the entries end.
-   * @returns whether the kernel must drop its copy of the listing before it sees this reply
+   * @returns when there are none: what the kernel's copy of the listing may become
    */
   readDirectory(
     fh: FileHandle,
     from: ListingPosition,
     withAttributes: boolean,
     emit: (entry: DirectoryEntry) => boolean,
-  ): boolean;
+  ): ListingEnd | undefined;
   releaseDirectory(fh: FileHandle): void;
 
   /** @throws ENODATA EOPNOTSUPP EINTR, also as a rejection */

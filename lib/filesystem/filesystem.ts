@@ -15,6 +15,7 @@ import type {
   FileSystem,
   FileSystemStatistics,
   Ino,
+  ListingEnd,
   ListingPosition,
   OpenArguments,
   Opened,
@@ -47,7 +48,8 @@ import type { CommitGate } from './gate.ts';
 import { HandleTable } from './handles.ts';
 import { LookupCounts } from './lookup-counts.ts';
 import * as namespace from './namespace.ts';
-import { Priming } from './priming.ts';
+import type { ListingPart } from './kernel-listings.ts';
+import { Priming, type OpenDirectory } from './priming.ts';
 
 export interface DedupFileSystemOptions {
   readonly core: Core;
@@ -252,28 +254,43 @@ export class DedupFileSystem implements FileSystem {
     from: ListingPosition,
     withAttributes: boolean,
     emit: (entry: DirectoryEntry) => boolean,
-  ): void {
+  ): ListingEnd | undefined {
     const directory = this.#handles.directory(fh);
     const { inode } = directory;
     const { listings } = this.#core;
-    let { era } = from;
-    if (from.cookie === 0) {
-      noteAccess(this.#core, inode);
-      era = listings.noteBegun(inode.ino, now().sec);
-      directory.primed = 0;
-    }
+    const part = this.#listingPartAt(directory, from);
     const isPrimed = withAttributes && this.#priming.isWanted(directory);
     if (!isPrimed) listings.noteUnprimed(inode.ino);
-    const position = { cookie: from.cookie, era };
+    const given = { isNone: true, cookie: from.cookie };
     this.#reading(() =>
-      readDirectory(this.#core, inode, position, isPrimed, (entry) => {
-        const isTaken = emit(entry);
-        if (!isTaken || entry.attributes === undefined) return isTaken;
-        this.#lookups.note(entry.ino);
-        directory.primed += 1;
-        return true;
-      }),
+      readDirectory(
+        this.#core,
+        inode,
+        { cookie: from.cookie, era: part.era },
+        isPrimed,
+        (entry) => {
+          given.isNone = false;
+          if (!emit(entry)) return false;
+          part.copy?.note(given.cookie, entry.cookie, entry.name.length);
+          given.cookie = entry.cookie;
+          if (entry.attributes === undefined) return true;
+          this.#lookups.note(entry.ino);
+          directory.primed += 1;
+          return true;
+        },
+      ),
     );
+    return given.isNone ? listings.noteEnd(inode.ino, part, from.cookie) : undefined;
+  }
+
+  #listingPartAt(directory: OpenDirectory, { cookie, era }: ListingPosition): ListingPart {
+    const { inode, begun } = directory;
+    const { listings } = this.#core;
+    if (cookie !== 0) return listings.partAt(inode.ino, era, begun);
+    noteAccess(this.#core, inode);
+    directory.primed = 0;
+    directory.begun = listings.noteBegun(inode.ino, now().sec);
+    return directory.begun;
   }
 
   releaseDirectory(fh: FileHandle): void {

@@ -35,7 +35,7 @@ export class HandleTable {
   addDirectory(inode: Inode): FileHandle {
     const fh = this.#take();
     inode.pins += 1;
-    this.#directories.set(fh, { inode, primed: 0 });
+    this.#directories.set(fh, { inode, primed: 0, begun: undefined });
     return fh;
   }
 

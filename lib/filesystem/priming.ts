@@ -4,16 +4,17 @@
 // fill the kernel's memory.
 
 import type { Inode, InodeNumber } from '../metastore/inodes.ts';
+import type { ListingPart } from './kernel-listings.ts';
 
 /** Entries of an open directory that come with attributes in any case: about 16 MiB of the kernel's. */
 const PRIMED_ENTRIES_MAX = 16 * 1024;
 
 export interface OpenDirectory {
   readonly inode: Inode;
-  /** The kernel copies what it is given of the listing. */
-  readonly isCopied: boolean;
   /** Entries given with attributes since the listing began. */
   primed: number;
+  /** What that listing is part of; undefined before it has begun. */
+  begun: ListingPart | undefined;
 }
 
 export class Priming {

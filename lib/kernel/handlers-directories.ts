@@ -68,16 +68,18 @@ function withBuffer(exchange: Exchange, context: HandlerContext, pack: Pack): vo
 function packEntries(exchange: Exchange, { fs }: HandlerContext, listing: Listing): void {
   const { framed } = listing.buffer;
   const packer = new DirentPacker(framed, outHeader.bytes, listing.bytesMax);
-  fs.readDirectory(listing.fh, listing.from, false, (entry) => packer.add(entry));
+  const end = fs.readDirectory(listing.fh, listing.from, false, (entry) => packer.add(entry));
+  if (end === 'incomplete') packer.addStub();
   exchange.replyFramed(framed, packer.bytes);
 }
 
 function packEntriesPlus(exchange: Exchange, { fs }: HandlerContext, listing: Listing): void {
   const { framed } = listing.buffer;
   const packer = new DirentPacker(framed, outHeader.bytes, listing.bytesMax);
-  fs.readDirectory(listing.fh, listing.from, true, (entry) =>
+  const end = fs.readDirectory(listing.fh, listing.from, true, (entry) =>
     packer.addPlus(entry, entry.attributes),
   );
+  if (end === 'incomplete') packer.addStub();
   if (exchange.replyFramed(framed, packer.bytes)) return;
   for (const ino of packer.countedInodes()) fs.forget(ino as Ino, 1);
 }

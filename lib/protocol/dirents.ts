@@ -1,5 +1,6 @@
 // Packs directory entries into the reply of READDIR and READDIRPLUS. A record is padded to 8 bytes
-// and is written whole or not at all; an empty reply means the end of the directory.
+// and is written whole or not at all; an empty reply means the end of the directory, and so does one that
+// is too short for a record.
 
 import { encodeEntry, type WireAttributes } from './encode.ts';
 import { dirent, direntplus, entryOut } from './reply-structs.ts';
@@ -17,11 +18,14 @@ export interface WireDirent {
   readonly era: number;
 }
 
+const STUB_BYTES = 8;
+
 export class DirentPacker {
   readonly #buffer: MessageBytes;
   readonly #start: number;
   readonly #limit: number;
   #end: number;
+  #stubBytes = 0;
 
   /** Packs into buffer[start, start + bytesMax). */
   constructor(buffer: MessageBytes, start: number, bytesMax: number) {
@@ -32,7 +36,7 @@ export class DirentPacker {
   }
 
   get bytes(): number {
-    return this.#end - this.#start;
+    return this.#end + this.#stubBytes - this.#start;
   }
 
   /** @returns false when the record does not fit; then nothing is written */
@@ -55,6 +59,15 @@ export class DirentPacker {
     this.#writeDirent(this.#end + direntplus.at.dirent, entry, next);
     this.#end = next;
     return true;
+  }
+
+  /**
+   * Instead of the first record: the reader is told of the end, but Linux does not take its copy of the
+   * listing for complete, which it does after an empty reply (fs/fuse/readdir.c, 4.20 to 6.18).
+   */
+  addStub(): void {
+    this.#buffer.bytes.fill(0, this.#start, this.#start + STUB_BYTES);
+    this.#stubBytes = STUB_BYTES;
   }
 
   /** The inodes that the kernel would count a lookup for, from records packed by `addPlus`. */

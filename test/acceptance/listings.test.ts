@@ -20,7 +20,7 @@ const SECONDS = scaledSeconds({ short: 15, full: 120 });
 const TIMEOUT_MS = SECONDS * 1000 + 60_000;
 const FILES = 2000;
 /** Directories of the reader that is overtaken. */
-const SIZES = 12;
+const SIZES = 10;
 
 t.setTimeout(TIMEOUT_MS + 120_000);
 requireRoot();

@@ -20,7 +20,10 @@ const FILE_BYTES = 24 * MIB + 777;
 const BLOCKS = 4096;
 const BLOCK_BYTES = 4096;
 
-/** Reads the file from front to back until it is told to end; each block must be of one kind. */
+/**
+ * Reads the file from front to back until it is told to end; each whole block must be of one kind. While the
+ * file grows, its end may lie amid a block for a moment: write(2) of megabytes makes it longer in pieces.
+ */
 const READ_BLOCKS = `
   const { openSync, readSync, closeSync, existsSync } = require('node:fs');
   const [, path, end] = process.argv;
@@ -28,15 +31,17 @@ const READ_BLOCKS = `
   let rounds = 0;
   for (; rounds < 2 || !existsSync(end); rounds += 1) {
     const file = openSync(path);
-    for (;;) {
-      const bytes = readSync(file, buffer);
-      if (bytes === 0) break;
-      for (let at = 0; at + ${BLOCK_BYTES} <= bytes; at += ${BLOCK_BYTES}) {
+    for (let position = 0; ; ) {
+      const bytes = readSync(file, buffer, 0, buffer.length, position);
+      if (bytes < ${BLOCK_BYTES}) break;
+      const whole = bytes - (bytes % ${BLOCK_BYTES});
+      for (let at = 0; at < whole; at += ${BLOCK_BYTES}) {
         const kind = buffer[at];
         for (let byte = at; byte < at + ${BLOCK_BYTES}; byte += 1) {
-          if (buffer[byte] !== kind) throw new Error('a mixed block at ' + at);
+          if (buffer[byte] !== kind) throw new Error('a mixed block at ' + (position + at));
         }
       }
+      position += whole;
     }
     closeSync(file);
   }

@@ -26,14 +26,25 @@ function list(driver: FileSystemDriver, ino: Ino, from = START) {
   const entries: ListingPosition[] = [];
   const { fh, listing } = driver.fs.openDirectory(ino);
   driver.fs.readDirectory(fh, from, true, ({ cookie, era }) => entries.push({ cookie, era }) > 0);
-  const mustDrop = endOf(driver, fh, entries.at(-1) ?? from);
+  const end = endOf(driver, fh, entries.at(-1) ?? from);
   driver.fs.releaseDirectory(fh);
-  return { listing, entries, mustDrop, eras: [...new Set(entries.map(({ era }) => era))] };
+  return { listing, entries, end, eras: [...new Set(entries.map(({ era }) => era))] };
 }
 
-/** What a reader at the last entry is told. @returns whether the copy must go before */
-function endOf(driver: FileSystemDriver, fh: FileHandle, last: ListingPosition): boolean {
+/** What is told a reader behind the last entry. */
+function endOf(driver: FileSystemDriver, fh: FileHandle, last: ListingPosition) {
   return driver.fs.readDirectory(fh, last, true, () => t.fail('an entry behind the last one'));
+}
+
+/** So many entries from a position on. */
+function someOf(driver: FileSystemDriver, fh: FileHandle, from: ListingPosition, count: number) {
+  const entries: ListingPosition[] = [];
+  const end = driver.fs.readDirectory(fh, from, true, ({ cookie, era }) => {
+    if (entries.length === count) return false;
+    return entries.push({ cookie, era }) > 0;
+  });
+  t.equal(end, undefined, 'not the end');
+  return entries.at(-1) ?? from;
 }
 
 function useOf(driver: FileSystemDriver, ino: Ino): ListingUse {
@@ -139,63 +150,96 @@ t.test('a moved directory is listed anew: its parent is an entry', async (t) => 
   t.equal(list(driver, inner).listing, 'keep');
 });
 
-/** `.` and `..` and 56 names of 41 to 48 bytes fill a page of 4 KiB, which the kernel must not keep. */
+/** `.` and `..` and 56 names of 41 to 48 bytes fill a page of 4 KiB in the kernel's copy. */
 const FULL_PAGE = 56;
 const nameOf = (index: number): string => `${String(index).padStart(3, '0')}-${'n'.repeat(40)}`;
 
-t.test('a copy that ends where a page does is dropped', async (t) => {
-  const { driver } = await openFresh(t);
+async function folderOf(driver: FileSystemDriver, count: number): Promise<Ino> {
   const folder = await driver.makeDirectory('folder');
-  for (let index = 0; index < FULL_PAGE; index += 1) await driver.create(nameOf(index), folder);
-  t.match(list(driver, folder), { listing: 'keep', mustDrop: true });
-  t.match(list(driver, folder), { listing: 'ask', mustDrop: false }, 'and not made again');
-  t.match(list(driver, folder), { listing: 'ask', mustDrop: false });
+  for (let index = 0; index < count; index += 1) await driver.create(nameOf(index), folder);
+  return folder;
+}
+
+t.test('a copy that ends where a page does is not completed', async (t) => {
+  const { driver } = await openFresh(t);
+  const folder = await folderOf(driver, FULL_PAGE - 1);
+  t.equal(list(driver, folder).end, 'complete');
   await driver.create(nameOf(FULL_PAGE), folder);
-  list(driver, folder);
-  t.match(list(driver, folder), { listing: 'keep', mustDrop: false }, 'one entry more');
+  t.equal(list(driver, folder).end, 'incomplete');
+  t.equal(list(driver, folder).end, 'incomplete');
+  await driver.create(nameOf(FULL_PAGE + 1), folder);
+  t.equal(list(driver, folder).end, 'complete');
+  t.equal(list(driver, folder).end, 'complete');
 });
 
-t.test('a copy of names that changed meanwhile is dropped', async (t) => {
+t.test('a copy is completed after a change when it is known what it has', async (t) => {
   const { driver } = await openFresh(t);
-  const folder = await driver.makeDirectory('folder');
-  for (let index = 0; index < 3; index += 1) await driver.create(nameOf(index), folder);
-  const { fh } = driver.fs.openDirectory(folder);
-  const entries: ListingPosition[] = [];
-  driver.fs.readDirectory(fh, START, true, ({ cookie, era }) => entries.push({ cookie, era }) > 0);
-  const last = entries.at(-1) ?? START;
-  t.notOk(endOf(driver, fh, last));
-  const before = list(driver, folder).listing;
-  await driver.change((fs) => fs.unlink(folder, Buffer.from(nameOf(1))));
-  t.ok(endOf(driver, fh, last), 'its length is not known any more');
-  t.equal(useOf(driver, folder), before, 'the next listing may be kept');
-  driver.fs.releaseDirectory(fh);
+  const folder = await folderOf(driver, 20);
+  const [first, second, third] = [0, 1, 2].map(() => driver.fs.openDirectory(folder).fh);
+  if (first === undefined || second === undefined || third === undefined) throw new Error('no fh');
+  const amid = someOf(driver, first, START, 10);
+  someOf(driver, second, START, 5);
+  await driver.create('new', folder);
+  someOf(driver, first, amid, 3);
+  const last = someOf(driver, first, amid, 13);
+  t.equal(endOf(driver, first, last), 'incomplete', 'some were given twice');
+
+  const { era } = someOf(driver, first, START, 4);
+  const end = someOf(driver, second, START, 23);
+  t.equal(end.era, era);
+  await driver.change((fs) => fs.unlink(folder, Buffer.from('new')));
+  t.equal(endOf(driver, second, end), 'complete', 'all was given before the change');
+  t.equal(endOf(driver, first, end), 'complete', 'to whoever was told of the same era');
+  t.equal(endOf(driver, third, end), 'incomplete', 'nothing is known of his era');
+  t.equal(endOf(driver, first, { ...end, cookie: end.cookie + 1 }), 'incomplete');
 });
 
-t.test('the pages of a copy, when several readers make it', (t) => {
-  const whole = new ListingCopy();
-  t.notOk(whole.isSafeAt(0), 'nothing of it was seen');
-  for (let at = 0; at < 58; at += 1) whole.note(at, at + 1, at < 2 ? at + 1 : 43);
-  t.notOk(whole.isSafeAt(58), '32 + 32 + 56 x 72 bytes');
-  whole.note(58, 59, 1);
-  t.ok(whole.isSafeAt(59));
-  t.notOk(whole.isSafeAt(58), 'not where it ends');
-  whole.note(40, 41, 43);
-  t.ok(whole.isSafeAt(59), 'what it has is not counted again');
+t.test('what was found to be whole is trusted until names change', async (t) => {
+  const { driver } = await openFresh(t);
+  const folder = await folderOf(driver, 20);
+  const [before, after] = [0, 1].map(() => driver.fs.openDirectory(folder).fh);
+  if (before === undefined || after === undefined) throw new Error('no fh');
+  const amid = someOf(driver, before, START, 10);
+  list(driver, folder);
+  const end = someOf(driver, after, START, 22);
+  t.equal(endOf(driver, after, end), 'complete');
+  await driver.change((fs) => fs.unlink(folder, Buffer.from(nameOf(7))));
+  someOf(driver, before, amid, 5);
+  t.equal(endOf(driver, before, end), 'incomplete', 'he was given some anew');
+  t.equal(endOf(driver, after, end), 'incomplete', 'began when the copy was whole');
+});
 
-  // 4064 bytes and an entry of 64, which goes to the next page and fills it with 56 of 72 more.
+t.test('the pages of a copy', (t) => {
+  const whole = new ListingCopy();
+  t.notOk(whole.mayEndAt(0), 'nothing of it was given out');
+  for (let at = 0; at < 58; at += 1) whole.note(at, at + 1, at < 2 ? at + 1 : 43);
+  t.notOk(whole.mayEndAt(58), '32 + 32 + 56 x 72 bytes');
+  whole.note(58, 59, 1);
+  t.ok(whole.mayEndAt(59));
+  t.notOk(whole.mayEndAt(58), 'not where it ends');
+  whole.note(40, 41, 43);
+  t.ok(whole.mayEndAt(59), 'what it has is not counted again');
+  whole.distrust();
+  t.ok(whole.mayEndAt(59));
+  whole.note(59, 60, 1);
+  t.ok(whole.mayEndAt(60));
+  whole.note(40, 41, 43);
+  t.notOk(whole.mayEndAt(60));
+
+  // 127 x 32 bytes; 64 go to the next page, and 56 x 72 more fill it.
   const jumping = new ListingCopy();
   for (let at = 0; at < 127; at += 1) jumping.note(at, at + 1, 1);
   jumping.note(127, 128, 40);
-  t.ok(jumping.isSafeAt(128));
+  t.ok(jumping.mayEndAt(128));
   for (let at = 128; at < 128 + 56; at += 1) jumping.note(at, at + 1, 43);
-  t.notOk(jumping.isSafeAt(184));
+  t.notOk(jumping.mayEndAt(184));
 
   // Of 280 bytes 14 go into a page of 4 KiB, and 58 into one of 16 KiB, with 144 left.
   const large = new ListingCopy();
   for (let at = 0; at < 58; at += 1) large.note(at, at + 1, 255);
-  t.ok(large.isSafeAt(58));
+  t.ok(large.mayEndAt(58));
   large.note(58, 59, 120);
-  t.notOk(large.isSafeAt(59), 'on a processor with larger pages');
+  t.notOk(large.mayEndAt(59), 'on a processor with larger pages');
   t.end();
 });
 
@@ -208,7 +252,7 @@ t.test('what is known of a directory goes with it, and attributes grow old', (t)
   listings.noteMoved(7);
   t.notOk(listings.takeMoved(7), 'never listed');
 
-  t.equal(listings.noteBegun(7, 1000), 0);
+  t.equal(listings.noteBegun(7, 1000).era, 0);
   t.ok(listings.mayHave(7));
   t.ok(listings.isPrimed(7, 1000 + 12 * 60 * 60 - 1));
   t.notOk(listings.isPrimed(7, 1000 + 12 * 60 * 60));
@@ -223,7 +267,7 @@ t.test('what is known of a directory goes with it, and attributes grow old', (t)
   listings.noteChanged(7);
   t.notOk(listings.mayHave(7));
   listings.noteChanged(7);
-  t.equal(listings.noteBegun(7, 1000), 1, 'an era that nobody has seen is as good');
+  t.equal(listings.noteBegun(7, 1000).era, 1, 'an era that nobody has seen is as good');
   listings.noteForgotten(7, false);
   t.notOk(listings.mayHave(7));
   t.end();
@@ -233,7 +277,7 @@ t.test('eras go round', (t) => {
   const listings = new KernelListings();
   const eras = new Set<number>();
   for (let change = 0; change < 40_000; change += 1) {
-    eras.add(listings.noteBegun(7, 0));
+    eras.add(listings.noteBegun(7, 0).era);
     listings.noteChanged(7);
   }
   t.equal(eras.size, 2 ** 15);

@@ -8,7 +8,7 @@ import { Priming, type OpenDirectory } from '../../lib/filesystem/priming.ts';
 const MANY = 16 * 1024;
 
 function open(ino: number): OpenDirectory {
-  return { inode: new Inode(ino), isCopied: true, primed: 0 };
+  return { inode: new Inode(ino), primed: 0, begun: undefined };
 }
 
 t.test('all of a directory up to the bound', (t) => {

@@ -77,6 +77,20 @@ t.test('READDIR gives every entry once, whatever the size of the replies', (t) =
   t.end();
 });
 
+t.test('an end that must not complete the copy is less than an entry', (t) => {
+  const fs = fakeFileSystem({ readDirectory: () => 'incomplete' });
+  const kernel = new FakeKernel(fs);
+  t.teardown(() => kernel.session.end());
+  kernel.init();
+  const body = [build(requests.readIn, { fh: 1, size: 4096 })];
+  for (const op of ['READDIR', 'READDIRPLUS'] as const) {
+    t.strictSame(kernel.callSync(op, { body }), { errno: 0, body: Buffer.alloc(8) });
+    kernel.sendFailures.push(-Errno.ENOENT);
+    kernel.post(op, { body });
+  }
+  t.end();
+});
+
 t.test('READDIRPLUS counts lookups of entries, not of . and ..', (t) => {
   const { kernel, fh, forgotten } = listed();
   const body = [build(requests.readIn, { fh, size: 65536 })];

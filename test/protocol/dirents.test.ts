@@ -86,3 +86,13 @@ t.test('a plus record that does not fit is not written at all', (t) => {
   t.strictSame([...p.countedInodes()], []);
   t.end();
 });
+
+t.test('a stub is an end of eight zero bytes that counts nothing', (t) => {
+  const { packer: p, buffer } = packer(4096);
+  p.addStub();
+  t.equal(p.bytes, 8);
+  t.ok(buffer.subarray(16, 24).every((byte) => byte === 0));
+  t.equal(buffer[24], 0xaa);
+  t.strictSame([...p.countedInodes()], []);
+  t.end();
+});

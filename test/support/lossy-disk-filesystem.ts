@@ -311,21 +311,21 @@ export class LossyFileSystem implements FileSystem {
     { cookie }: ListingPosition,
     withAttributes: boolean,
     emit: (entry: DirectoryEntry) => boolean,
-  ): boolean {
+  ): undefined {
     const node = this.#handle(fh);
     for (const [index, name] of ['.', '..'].entries()) {
       const dot = { name: Buffer.from(name), ino: node.ino, type: direntTypeOf(node) };
       if (cookie > index) continue;
-      if (!emit({ ...dot, cookie: index + 1, era: 0, attributes: undefined })) return false;
+      if (!emit({ ...dot, cookie: index + 1, era: 0, attributes: undefined })) return undefined;
     }
     for (const [name, entry] of node.entries ?? []) {
       if (entry.cookie <= cookie) continue;
       const { node: inode, cookie: own } = entry;
       const found = { ino: inode.ino, type: direntTypeOf(inode), cookie: own, era: 0 };
       const attributes = withAttributes ? inode : undefined;
-      if (!emit({ ...found, name: Buffer.from(name, 'latin1'), attributes })) return false;
+      if (!emit({ ...found, name: Buffer.from(name, 'latin1'), attributes })) return undefined;
     }
-    return false;
+    return undefined;
   }
 
   releaseDirectory(fh: FileHandle): void {
