@@ -38,6 +38,8 @@ export interface ChannelOptions {
   readonly fd: number;
   readonly pool: SlabPool;
   readonly log: Logger;
+  /** A clock in milliseconds that is never set back; performance.now() unless tests bring their own. */
+  readonly nowMs?: () => number;
 }
 
 /** So far in front of the payload that header and fuse_write_in end where the payload starts. */
@@ -55,6 +57,7 @@ export class Channel implements ReplySink {
   readonly #fd: number;
   readonly #pool: SlabPool;
   readonly #log: Logger;
+  readonly #nowMs: () => number;
   /** By slab index: views are made once. */
   readonly #messages: MessageBytes[] = [];
   readonly #resolveEnded: (reason: EndReason) => void;
@@ -64,11 +67,12 @@ export class Channel implements ReplySink {
   #slab: Slab | undefined;
   #isEnded = false;
 
-  constructor({ device, fd, pool, log }: ChannelOptions) {
+  constructor({ device, fd, pool, log, nowMs }: ChannelOptions) {
     this.#device = device;
     this.#fd = fd;
     this.#pool = pool;
     this.#log = log;
+    this.#nowMs = nowMs ?? (() => performance.now());
     let resolveEnded!: (reason: EndReason) => void;
     this.ended = new Promise((resolve) => (resolveEnded = resolve));
     this.#resolveEnded = resolveEnded;
@@ -104,23 +108,23 @@ export class Channel implements ReplySink {
 
   /** A failed poll needs no look at its status: read(2) then tells why. */
   #receive(sink: MessageSink): void {
-    const deadlineMs = performance.now() + MS_PER_POLL_MAX;
+    const deadlineMs = this.#nowMs() + MS_PER_POLL_MAX;
     for (let count = 0; count < REQUESTS_PER_POLL_MAX; count += 1) {
       const slab = this.#takeSlab();
       if (slab === undefined) return;
       const bytes = this.#read(slab, sink);
       if (bytes > 0) sink.handle(this.#messageOf(slab), RECEIVE_OFFSET, bytes, slab);
       else if (!this.#goesOn(-bytes)) return;
-      if (this.#isEnded || performance.now() > deadlineMs) return;
+      if (this.#isEnded || this.#nowMs() > deadlineMs) return;
     }
   }
 
   #read(slab: Slab, sink: MessageSink): number {
     let bytes = this.#readOnce(slab);
     if (bytes !== -Errno.EAGAIN || sink.isWaiting() || !this.#linger.isDue()) return bytes;
-    const endMs = performance.now() + LINGER_MS;
+    const endMs = this.#nowMs() + LINGER_MS;
     do bytes = this.#readOnce(slab);
-    while (bytes === -Errno.EAGAIN && performance.now() < endMs);
+    while (bytes === -Errno.EAGAIN && this.#nowMs() < endMs);
     this.#linger.note(bytes !== -Errno.EAGAIN);
     return bytes;
   }

@@ -51,10 +51,13 @@ class FakeDevice implements Device {
   }
 }
 
-function opened(_: Test, slabsMax = 4) {
+function opened(_: Test, slabsMax = 4, stepMs = 0.01) {
   const device = new FakeDevice();
   const pool = new SlabPool(slabsMax);
-  const channel = new Channel({ device, fd: FD, pool, log: silentLog() });
+  // Time goes on as it is asked for, also while other programs have the processor.
+  let time = 0;
+  const nowMs = (): number => (time += stepMs);
+  const channel = new Channel({ device, fd: FD, pool, log: silentLog(), nowMs });
   const received: { text: string; start: number; slab: Slab }[] = [];
   const sink = { isBusy: false };
   channel.start({
@@ -97,6 +100,14 @@ t.test('an event handles a bounded number of messages', (t) => {
   t.ok(received.length <= 64);
   while (device.incoming.length > 0) device.poll();
   t.equal(received.length, 100);
+  t.end();
+});
+
+t.test('an event takes a bounded time', (t) => {
+  const { device, received } = opened(t, 4, 1);
+  for (let index = 0; index < 100; index += 1) device.incoming.push(Buffer.from('m'));
+  device.poll();
+  t.equal(received.length, 3, 'each takes a millisecond');
   t.end();
 });
 
