@@ -13,7 +13,6 @@ import { spawn, spawnSync } from 'node:child_process';
 import {
   appendFileSync,
   closeSync,
-  existsSync,
   fsyncSync,
   mkdirSync,
   openSync,
@@ -202,9 +201,9 @@ class Recorder {
   async close(): Promise<void> {
     process.removeListener('exit', this.#onExit);
     this.#abort();
-    if (existsSync(this.#mountpoint)) {
-      await run('umount', ['-l', this.#mountpoint], { timeoutMs: UMOUNT_TIMEOUT_MS });
-    }
+    // Not asked first whether it is there: when the kernel has not kept its attributes, a mount without its
+    // daemon seems not to exist. Where nothing was mounted umount fails, and that is right too.
+    await run('umount', ['-l', this.#mountpoint], { timeoutMs: UMOUNT_TIMEOUT_MS });
     await this.#workerEnded;
     await this.#disk?.close();
     rmSync(join(this.#options.folder, 'disk', 'objects'), { recursive: true, force: true });
