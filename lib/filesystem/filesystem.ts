@@ -46,9 +46,9 @@ import type { GatherBuffer } from './gather-buffer.ts';
 import type { ReadAhead } from '../dedup/read-ahead.ts';
 import type { CommitGate } from './gate.ts';
 import { HandleTable } from './handles.ts';
+import type { ListingPart } from './kernel-listings.ts';
 import { LookupCounts } from './lookup-counts.ts';
 import * as namespace from './namespace.ts';
-import type { ListingPart } from './kernel-listings.ts';
 import { Priming, type OpenDirectory } from './priming.ts';
 
 export interface DedupFileSystemOptions {

@@ -5,10 +5,28 @@
 // Arguments: directory, worker's index, seconds, seed, numbers of getdents64 and renameat2. Prints the
 // changes and listings that it made; exits with 1 and says which names were wrong on stderr.
 
+/** Entries [name, position] of one getdents64 with a buffer of so many bytes; none at the end. */
+const ONE_CALL = String.raw`
+sub one_call {
+  my ($fd, $room) = @_;
+  my $buffer = "\0" x $room;
+  my $bytes = syscall($getdents, fileno($fd), $buffer, $room);
+  die "getdents64: $!" if $bytes < 0;
+  my @entries;
+  for (my $at = 0; $at < $bytes;) {
+    my (undef, $position, $length) = unpack('QqS', substr($buffer, $at, 18));
+    push @entries, [unpack('Z*', substr($buffer, $at + 19, $length - 19)), $position];
+    $at += $length;
+  }
+  return @entries;
+}
+`;
+
 export const LISTING_WORKER = String.raw`
 use strict;
 use Fcntl qw(:DEFAULT SEEK_SET);
 my ($dir, $me, $seconds, $seed, $getdents, $renameat2) = @ARGV;
+${ONE_CALL}
 my ($NAMES, $EXCHANGE, $AT_FDCWD) = (100, 2, -100);
 srand($seed + $me);
 my (%have, $held);
@@ -42,15 +60,8 @@ sub entries {
   my $room = (600, 1200, 4096, 32768)[pick(4)];
   my @entries;
   for (my $call = 0; !$calls || $call < $calls; $call++) {
-    my $buffer = "\0" x $room;
-    my $bytes = syscall($getdents, fileno($fd), $buffer, $room);
-    die "getdents64: $!" if $bytes < 0;
-    last if $bytes == 0;
-    for (my $at = 0; $at < $bytes;) {
-      my (undef, $position, $length) = unpack('QqS', substr($buffer, $at, 18));
-      push @entries, [unpack('Z*', substr($buffer, $at + 19, $length - 19)), $position];
-      $at += $length;
-    }
+    my @more = one_call($fd, $room) or last;
+    push @entries, @more;
   }
   return @entries;
 }
@@ -129,21 +140,13 @@ export const OVERTAKEN_READER = String.raw`
 use strict;
 use Fcntl qw(:DEFAULT);
 my ($top, $getdents) = @ARGV;
+${ONE_CALL}
 mkdir $top or die "mkdir: $!";
-sub listed {
-  my ($fd, $room, $once) = @_;
-  my @names;
-  do {
-    my $buffer = "\0" x $room;
-    my $bytes = syscall($getdents, fileno($fd), $buffer, $room);
-    die "getdents64: $!" if $bytes < 0;
-    return @names if $bytes == 0;
-    for (my $at = 0; $at < $bytes;) {
-      my $length = unpack('S', substr($buffer, $at + 16, 2));
-      push @names, unpack('Z*', substr($buffer, $at + 19, $length - 19));
-      $at += $length;
-    }
-  } until $once;
+sub names { map { $_->[0] } @_ }
+sub rest {
+  my ($fd) = @_;
+  my (@names, @more);
+  push @names, names(@more) while @more = one_call($fd, 32768);
   return @names;
 }
 for my $size (61 .. 65, 125 .. 129) {
@@ -154,11 +157,11 @@ for my $size (61 .. 65, 125 .. 129) {
   my $make = sub { sysopen(my $fd, "$dir/$_[0]", O_CREAT | O_WRONLY) or die "create: $!" };
   $make->($name->($_)) for 1 .. $size - 1;
   my $reader = $open->();
-  my @found = listed($reader, 600, 1);
-  listed($open->(), 32768);
+  my @found = names(one_call($reader, 600));
+  rest($open->());
   $make->($name->($size));
-  my $others = listed($open->(), 32768);
-  push @found, listed($reader, 32768);
+  my $others = rest($open->());
+  push @found, rest($reader);
   my %found = map { $_ => 1 } @found;
   my @missed = grep { !$found{$name->($_)} } 1 .. $size - 1;
   print "$size: others $others, ", @missed ? scalar(@missed) . ' missed' : 'all', "\n";
